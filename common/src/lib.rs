@@ -1,0 +1,35 @@
+//! Transect's words and pure functions: what a sweep file means, what a run is, which layers a mask moves, what a
+//! line's shape is called, and the messages that the parts exchange.
+//!
+//! Invariants: nothing in this crate does I/O, reads a clock, draws a random number or links libtorch. Data in, data out.
+
+pub mod checkpoint;
+pub mod data;
+pub mod digest;
+pub mod job;
+pub mod line;
+pub mod mask;
+pub mod model;
+pub mod run;
+pub mod shape;
+pub mod sweep;
+
+#[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
+mod transect {
+    pub mod v1 {
+        tonic::include_proto!("transect.v1");
+    }
+    pub mod executor {
+        pub mod v1 {
+            tonic::include_proto!("transect.executor.v1");
+        }
+    }
+}
+
+/// What the two processes of a worker say to each other, generated from `proto/transect/executor/v1`.
+pub use transect::executor::v1 as executor_pb;
+/// Messages and services of `transect.v1`, generated from `proto/transect/v1`.
+pub use transect::v1 as pb;
+
+/// The encoded descriptor set of every proto file, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,169 @@
+//! Masks: which parameters move along a line.
+//!
+//! A mask is written as `all`; the name of a layer (`conv1`) or group (`stage:1`); or a glob (`conv*`, `*.bias`) over the
+//! names of layers and of parameters. Buffers of a batch-norm layer move when every parameter of that layer moves.
+
+use std::ops::Range;
+
+use globset::GlobBuilder;
+
+use crate::model::Description;
+
+/// The resolved mask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask {
+    /// As it was written.
+    pub label: String,
+    /// Indices of the parameters that move, ascending, at least one.
+    pub parameters: Vec<usize>,
+}
+
+/// A mask that moves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MaskError {
+    /// No layer, group or parameter matches.
+    #[error(
+        "`{label}` matches no layer of {architecture}. Its layers: {}. Its groups: {}",
+        layers.join(", "),
+        groups.join(", ")
+    )]
+    NoMatch {
+        /// The mask as written.
+        label: String,
+        /// The architecture.
+        architecture: String,
+        /// Names that would match.
+        layers: Vec<String>,
+        /// Groups that would match.
+        groups: Vec<String>,
+    },
+    /// Not a glob.
+    #[error("`{label}` is not a pattern: {reason}")]
+    Pattern {
+        /// The mask as written.
+        label: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Mask {
+    /// The parameters of `model` that `label` names.
+    pub fn resolve(label: &str, model: &Description) -> Result<Self, MaskError> {
+        let parameters = if label == "all" {
+            (0..model.parameters.len()).collect()
+        } else if let Some(layer) = model.layer(label) {
+            layer.parameters.clone().collect()
+        } else if let Some(group) = model.groups.iter().find(|g| g.name == label) {
+            group.parameters.clone()
+        } else {
+            matching(label, model)?
+        };
+        if parameters.is_empty() {
+            return Err(MaskError::NoMatch {
+                label: label.to_owned(),
+                architecture: model.architecture.to_owned(),
+                layers: model.layers.iter().map(|l| l.name.clone()).collect(),
+                groups: model.groups.iter().map(|g| g.name.clone()).collect(),
+            });
+        }
+        Ok(Self { label: label.to_owned(), parameters })
+    }
+
+    /// Ranges of theta that move, ascending, neighbours joined.
+    pub fn theta_ranges(&self, model: &Description) -> Vec<Range<usize>> {
+        joined(self.parameters.iter().map(|&i| {
+            let p = &model.parameters[i];
+            p.offset..p.offset + p.len
+        }))
+    }
+
+    /// Ranges of the buffer vector that move, ascending, neighbours joined.
+    pub fn buffer_ranges(&self, model: &Description) -> Vec<Range<usize>> {
+        let moves = |i: &usize| self.parameters.binary_search(i).is_ok();
+        let layers = model.layers.iter().filter(|l| l.parameters.clone().all(|i| moves(&i)));
+        joined(layers.flat_map(|l| l.buffers.clone()).map(|i| {
+            let b = &model.buffers[i];
+            b.offset..b.offset + b.len
+        }))
+    }
+}
+
+/// The glob's parameters: those it matches by name, and all of the layers that it matches.
+fn matching(label: &str, model: &Description) -> Result<Vec<usize>, MaskError> {
+    let glob = GlobBuilder::new(label)
+        .build()
+        .map_err(|e| MaskError::Pattern { label: label.to_owned(), reason: e.kind().to_string() })?
+        .compile_matcher();
+    Ok((0..model.parameters.len())
+        .filter(|&i| {
+            let parameter = &model.parameters[i];
+            glob.is_match(&parameter.name) || glob.is_match(&model.layers[parameter.layer].name)
+        })
+        .collect())
+}
+
+fn joined(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = vec![];
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelSpec;
+
+    fn model(name: &str) -> Description {
+        let spec = ModelSpec::from_name(name).unwrap();
+        spec.describe(spec.usual_input(), 10).unwrap()
+    }
+
+    fn names(label: &str, model: &Description) -> Vec<String> {
+        let mask = Mask::resolve(label, model).unwrap();
+        mask.parameters.iter().map(|&i| model.parameters[i].name.clone()).collect()
+    }
+
+    #[test]
+    fn layers_groups_and_globs_name_parameters() {
+        let lenet = model("lenet5");
+        assert_eq!(names("conv1", &lenet), ["conv1.weight", "conv1.bias"]);
+        assert_eq!(names("conv1.weight", &lenet), ["conv1.weight"]);
+        assert_eq!(names("fc[12]", &lenet), ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+        assert_eq!(names("*.bias", &lenet).len(), 5);
+        assert_eq!(names("kind:bias", &lenet), names("*.bias", &lenet));
+        assert_eq!(names("all", &lenet).len(), 10);
+        assert_eq!(names("head", &lenet), ["fc3.weight", "fc3.bias"]);
+    }
+
+    #[test]
+    fn a_mask_that_matches_nothing_lists_the_layers() {
+        let error = Mask::resolve("conv9", &model("lenet5")).unwrap_err().to_string();
+        assert!(error.contains("`conv9` matches no layer of lenet5"), "{error}");
+        assert!(error.contains("conv1, conv2, fc1, fc2, fc3"), "{error}");
+    }
+
+    #[test]
+    fn ranges_are_joined_and_buffers_move_with_their_whole_layer() {
+        let resnet = model("resnet20");
+        let all = Mask::resolve("all", &resnet).unwrap();
+        assert_eq!(all.theta_ranges(&resnet), [0..resnet.theta_len()]);
+        assert_eq!(all.buffer_ranges(&resnet), [0..resnet.buffers_len()]);
+        let bias = Mask::resolve("bn1.bias", &resnet).unwrap();
+        assert!(bias.buffer_ranges(&resnet).is_empty());
+        let bn1 = Mask::resolve("bn1", &resnet).unwrap();
+        assert_eq!(bn1.buffer_ranges(&resnet), [0..32]);
+    }
+
+    #[test]
+    fn parameter_counts_are_the_known_ones() {
+        assert_eq!(model("mlp").theta_len(), 266_610);
+        assert_eq!(model("lenet5").theta_len(), 61_706);
+        assert_eq!(model("resnet20").theta_len(), 269_722);
+    }
+}
