@@ -1,2 +1,5 @@
-//! Placeholder.
+//! The `transect` command.
+
+mod plot;
+
 fn main() {}

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Transect coordinator: a stateless gRPC front of one database and one artifact store.
+
+pub mod store;
