@@ -1,0 +1,37 @@
+# Every target does its own set-up, says what it does, and may be run twice.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint clean
+
+CARGO := cargo
+BIN := target/release
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+setup: ## install what building needs: a C++ compiler and the lean libtorch
+	@command -v $(CARGO) >/dev/null || { echo "setup: cargo is missing. Install Rust 1.95 or later with rustup."; exit 1; }
+	@scripts/system.sh build
+	@scripts/libtorch.sh
+
+build: setup ## build transect, transect-coordinator and transect-worker into target/release
+	@echo "build: compiling in release (several minutes the first time, seconds after that)"
+	@$(CARGO) build --release --locked --workspace --bins
+
+demo: build ## train, walk and draw the first sweep on Fashion-MNIST
+	@scripts/system.sh demo
+	@echo "demo: $(BIN)/transect run sweeps/first.toml"
+	@$(BIN)/transect run sweeps/first.toml
+
+test: setup ## run the whole test suite
+	@scripts/system.sh build test
+	@echo "test: building everything, then running every test (one build profile, release, serves all targets)"
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(CARGO) test --release --locked --workspace
+
+lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
+	@scripts/lint.sh
+
+clean: ## remove what was built; keeps .deps (libtorch) and .transect (results)
+	@$(CARGO) clean

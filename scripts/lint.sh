@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Everything that can be wrong without running the project: format, clippy, unused dependencies, SQL, proto, shell.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "lint: rustfmt"
+cargo fmt --all --check
+echo "lint: clippy"
+cargo clippy --release --locked --workspace --all-targets -- -D warnings
+echo "lint: unused dependencies (cargo-machete)"
+if [ ! -x .deps/bin/cargo-machete ]; then
+    cargo install --quiet --locked --root .deps --version 0.9.2 cargo-machete
+fi
+.deps/bin/cargo-machete
+echo "lint: every SQL statement prepares, every proto element is documented"
+cargo test --release --locked -p transect-coordinator -p transect-common -- lint_ --quiet
+echo "lint: clean"
