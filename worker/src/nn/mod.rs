@@ -1,1 +1,15 @@
-//! Being written.
+//! Networks as functions of one parameter vector: `forward(theta, buffers, x)`.
+//!
+//! A [`Model`] interprets a [`Description`]'s graph and holds no weights. Theta is split into parameters by one
+//! `split_with_sizes`, whose backward is one `cat`, so gradients come back as one vector too.
+//!
+//! Invariants: [`Norm::Running`] and [`Norm::Batch`] write nothing that the caller holds; the others write the buffer
+//! vector and nothing else. No random numbers.
+
+pub mod device;
+mod model;
+mod score;
+
+pub use model::{BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Model, Norm};
+pub use score::{Score, Tally};
+pub use transect_common::model::Description;
