@@ -1,1 +1,168 @@
-//! Being written.
+//! What the coordinator knows: sweeps, runs, jobs, leases, checkpoints and measurements, behind one trait.
+//!
+//! Invariants of every store:
+//! - Each method is one transaction that either happens or does not, also when its caller goes away half-way.
+//! - A job's `attempt` only grows, and whatever a worker writes is stored only while the job is leased under the attempt
+//!   that the row names; the statement that writes checks it, never the clock.
+//! - States change as [`transect_common::job::JobState::after`] says and in no other way.
+//! - Time is passed in; the store reads no clock and draws no random number.
+//! - Nothing is ever deleted.
+
+mod error;
+mod time;
+mod types;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
+use transect_common::job::JobState;
+use transect_common::sweep::Import;
+
+pub use error::StoreError;
+pub use time::{Timestamp, TimestampError};
+pub use types::*;
+
+/// Result of a store operation.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Terms on which jobs are leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Length of a lease.
+    pub lease: Duration,
+    /// Attempts that may fail before a job is set aside; at least 1.
+    pub max_attempts: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(30), max_attempts: transect_common::job::DEFAULT_MAX_ATTEMPTS }
+    }
+}
+
+/// Everything that is asked of a database. Used as `Arc<dyn Store>`.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a sweep with its runs, lines and jobs, or finds the one that was submitted with the same key.
+    ///
+    /// Runs and jobs that earlier sweeps stored are shared: what is done stays done, what was cancelled is queued again,
+    /// what failed stays failed until [`Store::retry`]. A run from checkpoints trained elsewhere must have been imported.
+    ///
+    /// Errors: `Taken` when the key was used for another file; `Invalid` when an imported checkpoint is not known.
+    async fn submit(&self, sweep: NewSweep, now: Timestamp) -> Result<Submitted>;
+
+    /// The sweep of that id (`s-7`), or the newest of that name. `NotFound` otherwise.
+    async fn find_sweep(&self, id_or_name: &str) -> Result<SweepId>;
+
+    /// A sweep with its progress.
+    async fn sweep(&self, sweep: SweepId) -> Result<Sweep>;
+
+    /// The sweep file as it was submitted.
+    async fn sweep_file(&self, sweep: SweepId) -> Result<String>;
+
+    /// Up to `limit` sweeps, newest first, those older than `before`.
+    async fn sweeps(&self, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>>;
+
+    /// Training jobs of a sweep that are leased now, by id.
+    async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>>;
+
+    /// Points of a sweep, ordered by run and line (in the sweep file's order), split (`test`, `train`) and alpha.
+    /// Points that arrive while pages are read may be missed where the reader has passed already.
+    async fn points(
+        &self,
+        sweep: SweepId,
+        after: Option<PointCursor>,
+        limit: u32,
+    ) -> Result<Page<LinePoint, PointCursor>>;
+
+    /// Training curves of a sweep's runs, ordered by run (in the sweep file's order), epoch and split.
+    async fn curves(
+        &self,
+        sweep: SweepId,
+        after: Option<CurveCursor>,
+        limit: u32,
+    ) -> Result<Page<CurvePoint, CurveCursor>>;
+
+    /// Jobs of a sweep (in `state`, when given) with their errors, by id, those after `after`.
+    async fn jobs(
+        &self,
+        sweep: SweepId,
+        state: Option<JobState>,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Page<Job, JobId>>;
+
+    /// Cancels a sweep, and those of its jobs that no other live sweep needs. Returns how many that were; cancelling
+    /// twice is no error.
+    async fn cancel(&self, sweep: SweepId, now: Timestamp) -> Result<u64>;
+
+    /// Queues a sweep's failed jobs again, their counts of failures reset, and with a training job the lines that failed
+    /// because it did. The sweep is live again if anything was queued. Returns how many of its jobs that were.
+    async fn retry(&self, sweep: SweepId, which: Retry, now: Timestamp) -> Result<u64>;
+
+    /// Those of `runs` whose training is done.
+    async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>>;
+
+    /// Those of `lines` that are measured.
+    async fn measured(&self, lines: &[(RunDigest, LineDigest)]) -> Result<HashSet<(RunDigest, LineDigest)>>;
+
+    /// Stores checkpoints trained elsewhere under a name; true when it is new, false when the same was there.
+    /// `Taken` when the name has other content.
+    async fn import(&self, import: NewImport, now: Timestamp) -> Result<bool>;
+
+    /// Those of `names` that are imported.
+    async fn imports(&self, names: &[&str]) -> Result<BTreeMap<String, Import>>;
+
+    /// Checkpoints, by run (in the sweep file's order) and moment. `NotFound`, or `Ambiguous` for a run.
+    async fn checkpoints(&self, of: &CheckpointsOf) -> Result<Vec<Checkpoint>>;
+
+    /// Every artifact that some checkpoint names.
+    async fn artifacts(&self) -> Result<HashSet<ArtifactDigest>>;
+
+    /// Makes a worker known.
+    async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId>;
+
+    /// Leases ready lines of one of the runs that the worker holds, or else of another, or else a training job; the
+    /// oldest first. None when nothing is due: ask again when [`Store::changed`] says so and in any case after a second,
+    /// since back-offs end by themselves. `NotFound` for an unknown worker.
+    async fn lease(&self, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>>;
+
+    /// Extends leases and keeps how far each job is. Returns the jobs that are not this worker's any more.
+    /// `NotFound` for an unknown worker.
+    async fn heartbeat(
+        &self,
+        worker: WorkerId,
+        jobs: &[JobProgress],
+        draining: bool,
+        now: Timestamp,
+    ) -> Result<Vec<JobAttempt>>;
+
+    /// Stores rows in one transaction, in order. A row that cannot be stored is refused by itself; the others are
+    /// stored. Rows that are there already count as stored, also once the attempt has ended.
+    async fn report(&self, worker: WorkerId, rows: Vec<ReportRow>, now: Timestamp) -> Result<Reported>;
+
+    /// Ends a worker and queues its jobs again, which counts as no failure. Returns how many that were.
+    async fn leave(&self, worker: WorkerId, now: Timestamp) -> Result<u64>;
+
+    /// Queues jobs again whose leases have run out, and marks workers that fell silent as gone. Returns the leases
+    /// that ran out.
+    async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>>;
+
+    /// All workers: live, draining, gone; then by name.
+    async fn workers(&self) -> Result<Vec<Worker>>;
+
+    /// How much there is.
+    async fn counts(&self) -> Result<Counts>;
+
+    /// Cheapest sign of life: one read. For readiness checks.
+    async fn ping(&self) -> Result<()>;
+
+    /// A number that changes after every committed write of this process.
+    fn changed(&self) -> watch::Receiver<u64>;
+
+    /// Waits for open work and closes the database; later calls fail.
+    async fn close(&self);
+}
