@@ -245,6 +245,14 @@ pub enum Schedule {
     },
 }
 
+impl Schedule {
+    /// True for the schedule that a recipe has when it names none. (The canonical form keeps a table that has a `name`,
+    /// so this one is left out where it is written.)
+    fn is_constant(&self) -> bool {
+        *self == Self::Constant
+    }
+}
+
 fn step_factor() -> f64 {
     0.1
 }
@@ -258,7 +266,7 @@ pub struct TrainSpec {
     /// The optimiser.
     pub optimizer: Optimizer,
     /// How its learning rate moves.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Schedule::is_constant")]
     pub schedule: Schedule,
     /// The learning rate rises linearly from 0 over this many first epochs (fractions allowed), 0 to `epochs`. Steps of
     /// warm-up do not delay the schedule.
@@ -346,7 +354,20 @@ pub struct CanonicalError {
 impl RunSpec {
     /// The canonical form.
     pub fn canonical(&self) -> String {
-        canonical_json(self, &self.defaults_like())
+        let spec = self.clone().canonicalised();
+        canonical_json(&spec, &spec.defaults_like())
+    }
+
+    /// The same run, with what only repeats the data set (its whole size, its own normalisation) left out.
+    #[must_use]
+    pub fn canonicalised(self) -> Self {
+        let info = self.data.set.info();
+        let mut data = self.data;
+        data.train_size = data.train_size.filter(|&n| n < info.train_size);
+        data.test_size = data.test_size.filter(|&n| n < info.test_size);
+        data.mean = data.mean.filter(|mean| mean != info.mean);
+        data.std = data.std.filter(|std| std != info.std);
+        Self { data, ..self }
     }
 
     /// Reads a canonical form.
@@ -399,7 +420,7 @@ impl RunSpec {
 }
 
 /// Keys that say which kind a thing is, or have no default: never left out.
-const IDENTITY: [&str; 4] = ["set", "architecture", "name", "seed"];
+const IDENTITY: [&str; 5] = ["set", "architecture", "name", "seed", "checkpoints"];
 
 /// `spec` as JSON with sorted keys, without what equals `defaults`.
 pub(crate) fn canonical_json<T: Serialize>(spec: &T, defaults: &T) -> String {

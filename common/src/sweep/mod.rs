@@ -3,7 +3,24 @@
 //! `SweepFile::parse` checks everything that can be checked without knowing what is stored; `SweepFile::expand` takes the
 //! imports that the file names and gives runs (deduplicated by digest) with their lines.
 
+mod axes;
+mod check;
+mod expand;
+mod file;
+mod nearest;
+mod probes;
+mod report;
+mod schema;
+mod settings;
+mod tree;
+mod value;
+
 use std::collections::BTreeMap;
+
+use axes::Settings;
+use probes::Probe;
+use report::{Report, Source};
+use value::grouped;
 
 use crate::digest::{ArtifactDigest, RunDigest};
 use crate::line::LineSpec;
@@ -16,6 +33,8 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 pub const MAX_RUNS: usize = 100_000;
 /// Most jobs (training and probes) that one sweep may expand to.
 pub const MAX_JOBS: usize = 1_000_000;
+/// Most points that one sweep may measure.
+pub const MAX_POINTS: u64 = 50_000_000;
 
 /// One mistake in a sweep file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,31 +113,59 @@ pub struct Expansion {
 
 /// A sweep file that was read and checked.
 #[derive(Debug, Clone)]
-pub struct SweepFile {}
+pub struct SweepFile {
+    source: Source,
+    name: String,
+    settings: Settings,
+    probes: Vec<Probe>,
+}
 
 impl SweepFile {
     /// Reads and checks a sweep file.
-    pub fn parse(_text: &str) -> Result<Self, SweepErrors> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, SweepErrors> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.len() > MAX_FILE_BYTES {
+            let (found, most) = (grouped(text.len()), grouped(MAX_FILE_BYTES));
+            let message = format!("the file has {found} bytes, at most {most} (1 MiB) are read");
+            return Err(SweepErrors(vec![Diagnostic { line: 1, column: 1, key: String::new(), message }]));
+        }
+        let source = Source::new(text);
+        let mut report = Report::default();
+        let file = file::read(text, &mut report);
+        report.finish(&source)?;
+        let (name, settings, probes) = file.expect("a file without mistakes was read whole");
+        Ok(Self { source, name, settings, probes })
     }
 
     /// Reads a sweep file from bytes, which may not be UTF-8.
-    pub fn parse_bytes(_bytes: &[u8]) -> Result<Self, SweepErrors> {
-        todo!()
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, SweepErrors> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text),
+            Err(error) => {
+                let at = error.valid_up_to();
+                let valid = std::str::from_utf8(&bytes[..at]).unwrap_or_default();
+                let (line, column) = Source::new(valid).location(at);
+                let message = format!("not UTF-8: byte {at} is 0x{:02x}; save the file as UTF-8", bytes[at]);
+                Err(SweepErrors(vec![Diagnostic { line, column, key: String::new(), message }]))
+            }
+        }
     }
 
     /// The sweep's name.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.name
     }
 
     /// Names of imports that the file walks, to be looked up before [`SweepFile::expand`].
     pub fn imported(&self) -> Vec<&str> {
-        todo!()
+        self.settings.values("imported").map(value::Val::text).collect()
     }
 
     /// The product: runs and their lines. `imports` holds those of [`SweepFile::imported`] that are stored.
-    pub fn expand(&self, _imports: &BTreeMap<String, Import>) -> Result<Expansion, SweepErrors> {
-        todo!()
+    pub fn expand(&self, imports: &BTreeMap<String, Import>) -> Result<Expansion, SweepErrors> {
+        let mut report = Report::default();
+        expand::imports_fit(&self.settings, &self.probes, imports, &mut report);
+        report.finish(&self.source)?;
+        Ok(expand::expand(&self.name, &self.settings, &self.probes, imports))
     }
 }

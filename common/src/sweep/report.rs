@@ -1,0 +1,68 @@
+//! Collects mistakes by byte offset and turns them into diagnostics with lines and columns.
+
+use super::{Diagnostic, SweepErrors};
+
+/// Most mistakes that one answer lists; what is left is counted.
+const MOST: usize = 50;
+
+/// A sweep file's text and where its lines begin.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub text: String,
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub fn new(text: &str) -> Self {
+        let starts = text.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| i + 1);
+        Self { text: text.to_owned(), lines: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// Line and column (in characters) of a byte offset, both from 1.
+    pub fn location(&self, at: usize) -> (u32, u32) {
+        let at = self.text.floor_char_boundary(at);
+        let line = self.lines.partition_point(|&start| start <= at);
+        let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
+        (line as u32, column as u32)
+    }
+}
+
+/// Mistakes found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    found: Vec<(usize, String, String)>,
+}
+
+impl Report {
+    /// Notes a mistake at byte `at` of the file about the setting `key`.
+    pub fn add(&mut self, at: usize, key: &str, message: impl Into<String>) {
+        self.found.push((at, key.to_owned(), message.into()));
+    }
+
+    /// How many mistakes were noted so far.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// `Ok` when nothing was found; else every mistake once, in the file's order.
+    pub fn finish(mut self, source: &Source) -> Result<(), SweepErrors> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        // Stable, so that mistakes of one place stay in the order in which they were found.
+        self.found.sort_by_key(|(at, ..)| *at);
+        self.found.dedup();
+        let left_out = self.found.len().saturating_sub(MOST);
+        let diagnostic = |(at, key, message): &(usize, String, String)| {
+            let (line, column) = source.location(*at);
+            Diagnostic { line, column, key: key.clone(), message: message.clone() }
+        };
+        let mut listed: Vec<_> = self.found.iter().take(MOST).map(diagnostic).collect();
+        if left_out > 0 {
+            let (line, column) = source.location(self.found[MOST].0);
+            let message = format!("{left_out} more mistakes from here on are not listed");
+            listed.push(Diagnostic { line, column, key: String::new(), message });
+        }
+        Err(SweepErrors(listed))
+    }
+}
