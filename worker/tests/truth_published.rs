@@ -1,0 +1,98 @@
+//! A published ResNet-20 on true CIFAR-10 images: its known loss and accuracy, and its lines as PyTorch draws them.
+//!
+//! The weights and images are not part of the project; the tests say so and pass where they are absent.
+
+mod truth;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tch::Device;
+use transect_common::checkpoint::{self, Checkpoint};
+use transect_common::data::{DataSet, DataSpec, Split};
+use transect_common::run::Tag;
+use transect_worker::data::Data;
+use transect_worker::nn::{Model, Norm, Tally};
+use truth::lines::Lines;
+use truth::{assert_near, described, fixture};
+
+#[derive(Deserialize)]
+struct Published {
+    final_on_1000_test_images: Final,
+    subset: u32,
+    #[serde(flatten)]
+    lines: Lines,
+}
+
+#[derive(Deserialize)]
+struct Final {
+    loss: f64,
+    accuracy: f64,
+    count: u64,
+}
+
+fn published() -> Published {
+    serde_json::from_str(&std::fs::read_to_string(fixture("published.json")).unwrap()).unwrap()
+}
+
+/// `../shared/data` beside the checkout.
+fn shared() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if folder.join("resnet-cifar10").is_dir() && folder.join("cifar10-part").is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: the published ResNet-20 and CIFAR-10 images are not in {}", folder.display());
+    None
+}
+
+fn ends(folder: &Path, model: &Model) -> BTreeMap<Tag, Checkpoint> {
+    let read = |tag: Tag| {
+        let path = folder.join(format!("resnet-cifar10/resnet20-{tag}.safetensors"));
+        let checkpoint = checkpoint::decode(model.description(), &std::fs::read(path).unwrap()).unwrap();
+        (tag, checkpoint)
+    };
+    BTreeMap::from([read(Tag::init()), read(Tag::last())])
+}
+
+/// The images under the names that a data folder has.
+fn data(folder: &Path) -> Data {
+    let home = tempfile::tempdir().unwrap();
+    let set = home.path().join("cifar10");
+    std::os::unix::fs::symlink(folder.canonicalize().unwrap().join("cifar10-part"), set).unwrap();
+    let spec = DataSpec {
+        partial: true,
+        mean: Some(vec![0.485, 0.456, 0.406]),
+        std: Some(vec![0.229, 0.224, 0.225]),
+        ..DataSpec::new(DataSet::Cifar10)
+    };
+    Data::load(&spec, home.path(), None, Device::Cpu).unwrap()
+}
+
+#[test]
+fn the_published_resnet20_has_its_known_loss_and_accuracy() {
+    let Some(folder) = shared() else { return };
+    let model = Model::new(described("resnet20"), Device::Cpu);
+    let trained = &ends(&folder, &model)[&Tag::last()];
+    let data = data(&folder);
+    let _no_grad = tch::no_grad_guard();
+    let [theta, buffers] = [&trained.theta, &trained.buffers].map(|v| tch::Tensor::from_slice(v));
+    let mut tally = Tally::new(Device::Cpu);
+    for start in (0..data.len(Split::Test)).step_by(250) {
+        let (x, labels) = data.batch(Split::Test, start..start + 250);
+        tally.add(&model.forward(&theta, &buffers, &x, Norm::Running), &labels);
+    }
+    let (score, truth) = (tally.score(), published().final_on_1000_test_images);
+    assert_eq!(score.count, truth.count);
+    assert_near(&[score.loss], &[truth.loss], 1e-4, "loss");
+    assert_eq!(format!("{:.4} {:.4}", score.loss, score.accuracy), "0.3842 0.9150");
+    assert!((score.accuracy - truth.accuracy).abs() < 1e-12);
+}
+
+#[test]
+fn lines_of_the_published_resnet20_are_pytorchs_in_every_batch_norm_mode() {
+    let Some(folder) = shared() else { return };
+    let model = Model::new(described("resnet20"), Device::Cpu);
+    let truth = published();
+    truth.lines.check(Some(truth.subset), &model, &data(&folder), &ends(&folder, &model), 1e-4);
+}
