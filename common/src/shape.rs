@@ -228,6 +228,7 @@ fn loss_at(alphas: &[f64], losses: &[f64], alpha: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these numbers are exact in binary")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,0 +1,201 @@
+//! A drawing as plain data: what is drawn where, in order. Layout fills one, [`super::svg`] and [`super::png`] write it,
+//! so both files always show the same.
+//!
+//! Units are CSS pixels (1/96 inch) from the top left corner; sizes of text are those of the em.
+
+use std::sync::LazyLock;
+
+use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
+
+/// The font of every text. DejaVu comes with the program, because a server may have no fonts at all.
+pub const FONT: &str = "DejaVu Sans";
+
+/// DejaVu's line height over its em (ascent 1901 + descent 483 over 2048 units): plotters takes the former for the size.
+pub const LINE_HEIGHT: f64 = (1901.0 + 483.0) / 2048.0;
+
+/// Red, green, blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+impl Color {
+    /// Whole lines and titles.
+    pub const BLACK: Self = Self(0, 0, 0);
+    /// Axes and their labels.
+    pub const INK: Self = Self(55, 55, 55);
+    /// What is said in passing.
+    pub const GREY: Self = Self(105, 105, 105);
+    /// Grid lines.
+    pub const FAINT: Self = Self(230, 230, 230);
+}
+
+/// Which end of a text its position names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// The text begins there.
+    Start,
+    /// The text is centred there.
+    Middle,
+    /// The text ends there.
+    End,
+}
+
+/// How a text looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Type {
+    /// Size of the em.
+    pub size: f64,
+    /// Bold or regular.
+    pub bold: bool,
+    /// Colour.
+    pub color: Color,
+}
+
+/// One thing drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mark {
+    /// Straight lines through points, at least two.
+    Line {
+        /// Where.
+        points: Vec<(f64, f64)>,
+        /// Width of the pen.
+        width: f64,
+        /// Colour.
+        color: Color,
+        /// 0 (unseen) to 1.
+        opacity: f64,
+    },
+    /// A filled circle.
+    Dot {
+        /// Centre.
+        at: (f64, f64),
+        /// Radius.
+        radius: f64,
+        /// Colour.
+        color: Color,
+    },
+    /// A filled rectangle.
+    Rectangle {
+        /// Left, top.
+        at: (f64, f64),
+        /// Width, height.
+        size: (f64, f64),
+        /// Colour.
+        color: Color,
+    },
+    /// A line of text.
+    Text {
+        /// Where its base line is.
+        at: (f64, f64),
+        /// What it says.
+        text: String,
+        /// Which end of it is there.
+        anchor: Anchor,
+        /// Written upward instead of to the right.
+        upward: bool,
+        /// How it looks.
+        look: Type,
+    },
+}
+
+/// A drawing on white.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Canvas {
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+    /// What a screen reader says.
+    pub title: String,
+    /// In the order in which they are drawn, later over earlier.
+    pub marks: Vec<Mark>,
+}
+
+impl Canvas {
+    /// Draws straight lines through points.
+    pub fn line(&mut self, points: Vec<(f64, f64)>, width: f64, color: Color, opacity: f64) {
+        self.marks.push(Mark::Line { points, width, color, opacity });
+    }
+
+    /// Draws a filled rectangle.
+    pub fn rectangle(&mut self, at: (f64, f64), size: (f64, f64), color: Color) {
+        self.marks.push(Mark::Rectangle { at, size, color });
+    }
+
+    /// Writes from left to right, with the base line at `at`.
+    pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, anchor: Anchor, look: Type) {
+        self.marks.push(Mark::Text { at, text: text.into(), anchor, upward: false, look });
+    }
+
+    /// Writes upward, centred, with the base line at `at`.
+    pub fn upward(&mut self, at: (f64, f64), text: impl Into<String>, look: Type) {
+        self.marks.push(Mark::Text { at, text: text.into(), anchor: Anchor::Middle, upward: true, look });
+    }
+}
+
+/// The font for plotters, in pixels of the em.
+pub fn font(size: f64, bold: bool) -> FontDesc<'static> {
+    static REGISTERED: LazyLock<()> = LazyLock::new(|| {
+        let fonts = [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())];
+        for (style, bytes) in fonts {
+            assert!(register_font(FONT, style, bytes).is_ok(), "the built-in font is a font");
+        }
+    });
+    LazyLock::force(&REGISTERED);
+    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    FontDesc::new(FontFamily::Name(FONT), size * LINE_HEIGHT, style)
+}
+
+/// Width of a text.
+pub fn width(text: &str, look: Type) -> f64 {
+    // Measured large, because plotters answers in whole pixels.
+    let (width, _) = font(1000.0, look.bold).box_size(text).expect("the font is registered");
+    f64::from(width) / 1000.0 * look.size
+}
+
+/// `text` as lines no wider than `limit`, broken at spaces.
+pub fn wrapped(text: &str, look: Type, limit: f64) -> Vec<String> {
+    let mut lines: Vec<String> = vec![];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(&format!("{line} {word}"), look) <= limit => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// `text`, or as much of it as fits `limit` with an ellipsis.
+pub fn shortened(text: &str, look: Type, limit: f64) -> String {
+    if width(text, look) <= limit {
+        return text.to_owned();
+    }
+    let fits = |end: usize| width(&format!("{}…", &text[..end]), look) <= limit;
+    let end = text.char_indices().map(|(i, _)| i).take_while(|&i| fits(i)).last().unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: Type = Type { size: 10.0, bold: false, color: Color::BLACK };
+
+    #[test]
+    fn text_has_the_width_of_its_glyphs() {
+        // DejaVu Sans: `0` is 1303 units wide, of 2048 to the em.
+        assert!((width("0000", LOOK) - 4.0 * 10.0 * 1303.0 / 2048.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn long_text_is_wrapped_or_shortened_to_fit() {
+        let lines = wrapped("one two three four", LOOK, 60.0);
+        assert_eq!(lines.join(" "), "one two three four");
+        assert!(lines.len() > 1 && lines.iter().all(|line| width(line, LOOK) <= 60.0));
+        let short = shortened("layer1.0.conv1.weight", LOOK, 60.0);
+        assert!(short.ends_with('…') && width(&short, LOOK) <= 60.0, "{short}");
+        assert_eq!(shortened("conv1", LOOK, 60.0), "conv1");
+    }
+}
