@@ -63,8 +63,8 @@ pub struct DataFile {
     pub name: &'static str,
     /// Which split it belongs to.
     pub split: Split,
-    /// MD5 of the gzipped file where its publisher states one.
-    pub gz_md5: Option<&'static str>,
+    /// MD5 of the uncompressed file where it is known. Packages of one file differ in how they compress it.
+    pub md5: Option<&'static str>,
 }
 
 /// What is known of a data set before any file is opened.
@@ -94,8 +94,8 @@ pub struct DataSetInfo {
     pub install: &'static str,
 }
 
-const fn file(name: &'static str, split: Split, gz_md5: Option<&'static str>) -> DataFile {
-    DataFile { name, split, gz_md5 }
+const fn file(name: &'static str, split: Split, md5: Option<&'static str>) -> DataFile {
+    DataFile { name, split, md5 }
 }
 
 const MNIST: DataSetInfo = DataSetInfo {
@@ -108,10 +108,10 @@ const MNIST: DataSetInfo = DataSetInfo {
     std: &[0.3081],
     layout: Layout::Idx,
     files: &[
-        file("train-images-idx3-ubyte", Split::Train, Some("f68b3c2dcbeaaa9fbdd348bbdeb94873")),
-        file("train-labels-idx1-ubyte", Split::Train, Some("d53e105ee54ea40749a09fcbcd1e9432")),
-        file("t10k-images-idx3-ubyte", Split::Test, Some("9fb629c4189551a2d022fa330f9573f3")),
-        file("t10k-labels-idx1-ubyte", Split::Test, Some("ec29112dd5afa0611ce80d1b7f02629c")),
+        file("train-images-idx3-ubyte", Split::Train, Some("6bbc9ace898e44ae57da46a324031adb")),
+        file("train-labels-idx1-ubyte", Split::Train, Some("a25bea736e30d166cdddb491f175f624")),
+        file("t10k-images-idx3-ubyte", Split::Test, Some("2646ac647ad5339dbf082846283269ea")),
+        file("t10k-labels-idx1-ubyte", Split::Test, Some("27ae3e4e09519cfbb04c329615203637")),
     ],
     system_folders: &[],
     install: "scripts/data.sh mnist",
@@ -127,10 +127,10 @@ const FASHION_MNIST: DataSetInfo = DataSetInfo {
     std: &[0.3530],
     layout: Layout::Idx,
     files: &[
-        file("train-images-idx3-ubyte", Split::Train, Some("8d4fb7e6c68d591d4c3dfef9ec88bf0d")),
-        file("train-labels-idx1-ubyte", Split::Train, Some("25c81989df183df01b3e8a0aad5dffbe")),
-        file("t10k-images-idx3-ubyte", Split::Test, Some("bef4ecab320f06d8554ea6380940ec79")),
-        file("t10k-labels-idx1-ubyte", Split::Test, Some("bb300cfdad3c16e7a12a480ee83cd310")),
+        file("train-images-idx3-ubyte", Split::Train, Some("f4a8712d7a061bf5bd6d2ca38dc4d50a")),
+        file("train-labels-idx1-ubyte", Split::Train, Some("9018921c3c673c538a1fc5bad174d6f9")),
+        file("t10k-images-idx3-ubyte", Split::Test, Some("8181f5470baa50b63fa0f6fddb340f0a")),
+        file("t10k-labels-idx1-ubyte", Split::Test, Some("15d484375f8d13e6eb1aabb0c3f46965")),
     ],
     system_folders: &["/usr/share/datasets/fashion-mnist"],
     install: "apt-get install -y dataset-fashion-mnist",

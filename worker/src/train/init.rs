@@ -1,0 +1,125 @@
+//! Initial parameters: computed on the CPU in plain Rust, so that they are the same on every device.
+
+use transect_common::checkpoint::Checkpoint;
+use transect_common::model::{Description, Layer, LayerKind, Role};
+use transect_common::run::{InitScheme, InitSpec};
+
+use crate::random::{Purpose, Stream};
+
+/// How the values of one parameter are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Draw {
+    /// All the same.
+    Constant(f64),
+    /// Uniform in ± the bound.
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+}
+
+/// The state of a model before training: a pure function of its arguments.
+///
+/// Each parameter is drawn from a stream of its own, so a parameter's values depend on its place in the description,
+/// its layer's fans and its length, never on its neighbours.
+pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpoint {
+    let mut theta = Vec::with_capacity(description.theta_len());
+    for (index, parameter) in description.parameters.iter().enumerate() {
+        let draw = draw_of(&description.layers[parameter.layer], parameter.role, spec);
+        let mut stream = Stream::new(seed, Purpose::Init, index as u64);
+        theta.extend((0..parameter.len).map(|_| match draw {
+            Draw::Constant(value) => value as f32,
+            Draw::Uniform(bound) => ((2.0 * stream.uniform() - 1.0) * bound) as f32,
+            Draw::Normal(deviation) => (stream.normal() * deviation) as f32,
+        }));
+    }
+    let buffers = description.buffers.iter().flat_map(|buffer| std::iter::repeat_n(buffer.initial, buffer.len));
+    Checkpoint { theta, buffers: buffers.collect() }
+}
+
+fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
+    let (fan_in, fan_out) = (f64::from(layer.fan_in), f64::from(layer.fan_out));
+    match (layer.kind, role, spec.scheme) {
+        (LayerKind::BatchNorm2d, Role::Weight, _) => Draw::Constant(1.0),
+        (LayerKind::BatchNorm2d, Role::Bias, _) => Draw::Constant(0.0),
+        (_, _, InitScheme::Pytorch) => Draw::Uniform(spec.scale / fan_in.sqrt()),
+        (_, Role::Bias, _) => Draw::Constant(0.0),
+        (_, _, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
+        (_, _, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
+        (_, _, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
+        (_, _, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use transect_common::model::ModelSpec;
+
+    use super::*;
+
+    fn describe(name: &str, input: [u32; 3]) -> Description {
+        ModelSpec::from_name(name).unwrap().describe(input, 10).unwrap()
+    }
+
+    fn values<'c>(description: &Description, checkpoint: &'c Checkpoint, name: &str) -> &'c [f32] {
+        let parameter = description.parameters.iter().find(|p| p.name == name).unwrap();
+        &checkpoint.theta[parameter.offset..parameter.offset + parameter.len]
+    }
+
+    fn spread(values: &[f32]) -> (f64, f64) {
+        let largest = values.iter().fold(0.0_f64, |most, v| most.max(f64::from(v.abs())));
+        let square = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len() as f64;
+        (largest, square.sqrt())
+    }
+
+    #[test]
+    fn every_scheme_has_its_published_spread() {
+        let description = describe("mlp", [1, 28, 28]);
+        let (fan_in, fan_out) = (784.0_f64, 300.0);
+        let uniform = |bound: f64| (bound, bound / 3.0_f64.sqrt());
+        let normal = |deviation: f64| (f64::INFINITY, deviation);
+        let cases = [
+            (InitScheme::Pytorch, uniform(1.0 / fan_in.sqrt())),
+            (InitScheme::KaimingUniform, uniform((6.0 / fan_in).sqrt())),
+            (InitScheme::KaimingNormal, normal((2.0 / fan_in).sqrt())),
+            (InitScheme::XavierUniform, uniform((6.0 / (fan_in + fan_out)).sqrt())),
+            (InitScheme::XavierNormal, normal((2.0 / (fan_in + fan_out)).sqrt())),
+        ];
+        for (scheme, (bound, deviation)) in cases {
+            let checkpoint = initial(&description, &InitSpec { scheme, scale: 1.0 }, 3);
+            let (largest, root) = spread(values(&description, &checkpoint, "fc1.weight"));
+            assert!(largest <= bound * (1.0 + 1e-6), "{scheme:?}: {largest} is beyond {bound}");
+            // 235,200 draws: the root mean square is within 1 % of its expectation.
+            assert!((root / deviation - 1.0).abs() < 0.01, "{scheme:?}: {root} for {deviation}");
+            let has_bias = values(&description, &checkpoint, "fc1.bias").iter().any(|&b| b != 0.0);
+            assert_eq!(has_bias, scheme == InitScheme::Pytorch);
+        }
+    }
+
+    #[test]
+    fn scale_multiplies_weights_and_biases_but_not_batch_norm() {
+        let description = describe("resnet20", [3, 32, 32]);
+        let one = initial(&description, &InitSpec::default(), 1);
+        let two = initial(&description, &InitSpec { scale: 2.0, ..InitSpec::default() }, 1);
+        for name in ["conv1.weight", "linear.weight", "linear.bias"] {
+            let doubled: Vec<f32> = values(&description, &one, name).iter().map(|v| 2.0 * v).collect();
+            assert_eq!(values(&description, &two, name), doubled);
+        }
+        assert!(values(&description, &two, "bn1.weight").iter().all(|&v| v == 1.0));
+        assert!(values(&description, &two, "bn1.bias").iter().all(|&v| v == 0.0));
+        let buffer = |name: &str| description.buffers.iter().find(|b| b.name == name).unwrap();
+        assert_eq!(two.buffers[buffer("bn1.running_mean").offset], 0.0);
+        assert_eq!(two.buffers[buffer("bn1.running_var").offset], 1.0);
+        assert_eq!(two.buffers.len(), description.buffers_len());
+    }
+
+    #[test]
+    fn seeds_and_parameters_have_streams_of_their_own() {
+        let description = describe("lenet5", [1, 28, 28]);
+        let theta = |seed| initial(&description, &InitSpec::default(), seed).theta;
+        assert_eq!(theta(1), theta(1));
+        assert!(theta(1).iter().zip(&theta(2)).all(|(a, b)| a != b));
+        // The convolutions' values do not depend on the image size, which changes conv1's padding only.
+        let larger = describe("lenet5", [1, 32, 32]);
+        assert_eq!(initial(&larger, &InitSpec::default(), 1).theta, theta(1));
+    }
+}

@@ -1,0 +1,153 @@
+//! Optimisers as a few operations on the one vector theta, with `PyTorch`'s formulas.
+
+use tch::{Device, Kind, Tensor};
+use transect_common::run;
+
+/// An optimiser and its state.
+#[derive(Debug)]
+pub struct Optimizer {
+    spec: run::Optimizer,
+    /// SGD's velocity, from the first step on when there is momentum.
+    velocity: Option<Tensor>,
+    /// `AdamW`'s running means of the gradient and of its square [P].
+    moments: Option<[Tensor; 2]>,
+    /// Steps taken.
+    steps: i32,
+}
+
+impl Optimizer {
+    /// The optimiser of a run for a theta of `len` values on `device`, before its first step.
+    pub fn new(spec: &run::Optimizer, len: usize, device: Device) -> Self {
+        let zeros = || Tensor::zeros([len as i64], (Kind::Float, device));
+        let moments = matches!(spec, run::Optimizer::Adamw { .. }).then(|| [zeros(), zeros()]);
+        Self { spec: *spec, velocity: None, moments, steps: 0 }
+    }
+
+    /// Moves `theta` [P] in place, given the gradient of the loss there [P] and the learning rate of this step.
+    pub fn step(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64) {
+        let _guard = tch::no_grad_guard();
+        self.steps += 1;
+        match self.spec {
+            run::Optimizer::Sgd { momentum, weight_decay, nesterov, .. } => {
+                self.sgd(theta, grad, lr, [momentum, weight_decay], nesterov);
+            }
+            run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
+                self.adamw(theta, grad, lr, [beta1, beta2], eps, weight_decay);
+            }
+        }
+    }
+
+    /// g += `weight_decay` theta; v = momentum v + g (g at first); theta -= lr (g + momentum v if nesterov, else v).
+    fn sgd(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, [momentum, decay]: [f64; 2], nesterov: bool) {
+        let number = |value: f64| Tensor::from(value as f32).to_device(grad.device());
+        let mut grad = grad.shallow_clone();
+        if decay != 0.0 {
+            grad = grad.addcmul(theta, &number(decay));
+        }
+        if momentum != 0.0 {
+            let momentum = number(momentum);
+            let velocity = match self.velocity.take() {
+                Some(velocity) => grad.addcmul(&velocity, &momentum),
+                None => grad.copy(),
+            };
+            grad = if nesterov { grad.addcmul(&velocity, &momentum) } else { velocity.shallow_clone() };
+            self.velocity = Some(velocity);
+        }
+        let _ = theta.addcmul_(&grad, &number(-lr));
+    }
+
+    /// theta *= 1 - lr `weight_decay`; m and v move by 1 - beta towards g and g^2; theta -= lr m' / (sqrt(v') + eps), where
+    /// m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t).
+    fn adamw(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, betas: [f64; 2], eps: f64, decay: f64) {
+        let [mean, square] = self.moments.as_mut().expect("AdamW begins with its moments");
+        let corrections = betas.map(|beta| 1.0 - beta.powi(self.steps));
+        let _ = theta.multiply_scalar_(1.0 - lr * decay);
+        let _ = mean.lerp_(grad, 1.0 - betas[0]);
+        let _ = square.lerp_(&(grad * grad), 1.0 - betas[1]);
+        let mut root = square.sqrt();
+        let _ = root.divide_scalar_(corrections[1].sqrt());
+        root += eps;
+        let _ = theta.addcdiv_(&(&*mean * (-lr / corrections[0])), &root);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, Stream};
+
+    /// What the documentation says, value by value in f64.
+    struct Twin {
+        spec: run::Optimizer,
+        velocity: Option<Vec<f64>>,
+        moments: [Vec<f64>; 2],
+        steps: i32,
+    }
+
+    impl Twin {
+        fn step(&mut self, theta: &mut [f64], grad: &[f64], lr: f64) {
+            self.steps += 1;
+            match self.spec {
+                run::Optimizer::Sgd { momentum, weight_decay, nesterov, .. } => {
+                    let grad: Vec<f64> = grad.iter().zip(&*theta).map(|(g, p)| g + weight_decay * p).collect();
+                    let velocity = match &self.velocity {
+                        Some(old) => old.iter().zip(&grad).map(|(v, g)| momentum * v + g).collect(),
+                        None => grad.clone(),
+                    };
+                    for i in 0..theta.len() {
+                        theta[i] -= lr * if nesterov { grad[i] + momentum * velocity[i] } else { velocity[i] };
+                    }
+                    self.velocity = Some(velocity);
+                }
+                run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
+                    for i in 0..theta.len() {
+                        let [m, v] = &mut self.moments;
+                        theta[i] *= 1.0 - lr * weight_decay;
+                        m[i] = beta1 * m[i] + (1.0 - beta1) * grad[i];
+                        v[i] = beta2 * v[i] + (1.0 - beta2) * grad[i] * grad[i];
+                        let (m, v) = (m[i] / (1.0 - beta1.powi(self.steps)), v[i] / (1.0 - beta2.powi(self.steps)));
+                        theta[i] -= lr * m / (v.sqrt() + eps);
+                    }
+                }
+            }
+        }
+    }
+
+    fn assert_follows_its_twin(spec: run::Optimizer) {
+        let len = 1000;
+        let mut stream = Stream::new(1, Purpose::Init, 0);
+        let mut draw = || -> Vec<f32> { (0..len).map(|_| stream.normal() as f32).collect() };
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        let start = draw();
+        let mut twin = Twin { spec, velocity: None, moments: [vec![0.0; len], vec![0.0; len]], steps: 0 };
+        let mut twin_theta = wide(&start);
+        let mut optimizer = Optimizer::new(&spec, len, Device::Cpu);
+        let mut theta = Tensor::from_slice(&start).set_requires_grad(true);
+        for step in 0..20 {
+            let (grad, lr) = (draw(), 0.1 / f64::from(step + 1));
+            let grad_tensor = Tensor::from_slice(&grad);
+            optimizer.step(&mut theta, &grad_tensor, lr);
+            twin.step(&mut twin_theta, &wide(&grad), lr);
+            assert_eq!(Vec::<f32>::try_from(&grad_tensor).unwrap(), grad, "the gradient is the caller's");
+        }
+        for (ours, twin) in Vec::<f32>::try_from(theta.detach()).unwrap().into_iter().zip(twin_theta) {
+            assert!((f64::from(ours) - twin).abs() <= 2e-6 * twin.abs().max(1.0), "{spec:?}: {ours} for {twin}");
+        }
+    }
+
+    #[test]
+    fn sgd_follows_its_formula() {
+        for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+            for weight_decay in [0.0, 5e-2] {
+                assert_follows_its_twin(run::Optimizer::Sgd { lr: 0.1, momentum, weight_decay, nesterov });
+            }
+        }
+    }
+
+    #[test]
+    fn adamw_follows_its_formula() {
+        assert_follows_its_twin(run::Optimizer::adamw());
+        let (beta1, beta2, eps, weight_decay) = (0.5, 0.9, 1e-3, 0.3);
+        assert_follows_its_twin(run::Optimizer::Adamw { lr: 0.1, beta1, beta2, eps, weight_decay });
+    }
+}
