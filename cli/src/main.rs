@@ -1,5 +1,93 @@
-//! The `transect` command.
+//! The `transect` command: one file for each verb, a few for what they share.
+//!
+//! Shared: `args` (the command line), `connect` (where the coordinator is), `sweepfile` (reading one), `output` (what is
+//! printed), `errors` (what went wrong, and the exit code), `json` (the wire's messages as JSON), `summary` (results
+//! condensed), `progress` (how far a sweep is), `fleet` (worker processes of `run`).
+//!
+//! Invariants: only this crate prints to a terminal; what a command answers goes to standard output, everything else to
+//! standard error; with `--json` standard output holds nothing but JSON.
 
+mod args;
+mod cancel;
+mod connect;
+mod dataset;
+mod errors;
+mod export;
+mod fleet;
+mod import;
+mod json;
+mod models;
+mod output;
+mod plan;
 mod plot;
+mod progress;
+mod results;
+mod run;
+mod signals;
+mod status;
+mod submit;
+mod summary;
+mod sweepfile;
+mod sweeps;
+mod watch;
+mod workers;
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Cli, Verb};
+use errors::{Failure, Outcome};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json, cli.global.color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output.failure(&Failure::Other(anyhow::anyhow!("cannot start: {e}"))),
+    };
+    let outcome = runtime.block_on(act(cli, &output));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+/// `run` stops its workers when interrupted, so it looks after signals itself; every other command just ends.
+async fn act(cli: Cli, output: &Output) -> Outcome {
+    let global = cli.global;
+    let answers_signals = matches!(cli.verb, Verb::Run(_));
+    let verb = async {
+        match cli.verb {
+            Verb::Run(args) => run::run(&global, output, args).await,
+            Verb::Submit(args) => submit::submit(&global, output, args).await,
+            Verb::Plan(args) => plan::plan(&global, output, args).await,
+            Verb::Watch(args) => watch::watch(&global, output, args).await,
+            Verb::Status(args) => status::status(&global, output, args).await,
+            Verb::Results(args) => results::results(&global, output, args).await,
+            Verb::Plot(args) => results::plot(&global, output, args).await,
+            Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
+            Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Workers => workers::workers(&global, output).await,
+            Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
+            Verb::Models(args) => models::models(output, args),
+            Verb::Import(args) => import::import(&global, output, args).await,
+            Verb::Export(args) => export::export(&global, output, args).await,
+            Verb::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "transect", &mut script);
+                output.text(String::from_utf8_lossy(&script).trim_end())
+            }
+        }
+    };
+    if answers_signals {
+        return verb.await;
+    }
+    tokio::select! {
+        outcome = verb => outcome,
+        () = signals::interrupted() => Err(Failure::Interrupted),
+    }
+}

@@ -1,0 +1,113 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{cancel, export, import, models, plan, results, run, status, submit, sweeps, watch};
+
+/// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
+/// checkpoints, and stores every point in a database.
+#[derive(Debug, Parser)]
+#[command(name = "transect", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Begin with:  transect plan SWEEP.toml    then  transect run SWEEP.toml
+
+Exit codes:
+    0  done
+    1  something failed: a run, a probe, a file, the coordinator's answer
+    2  wrong usage, a wrong sweep file or a wrong checkpoint
+    3  the coordinator cannot be reached
+    4  no such sweep, run or import
+  130  interrupted; the same command goes on where it stopped";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder that holds the database, artifacts, plots and logs
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSECT_HOME",
+        default_value = ".transect",
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub home: PathBuf,
+    /// Coordinator to talk to, as http://HOST:PORT; without it the one that is live in the home folder, or else one that
+    /// is started for this command alone
+    #[arg(long, global = true, env = "TRANSECT_COORDINATOR", value_name = "URL", help_heading = "Global options")]
+    pub coordinator: Option<String>,
+    /// Answer in JSON: one document, or one line for each row of a stream
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Colour the terminal's text
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "auto|always|never",
+        help_heading = "Global options"
+    )]
+    pub color: Color,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// When standard error is a terminal and `NO_COLOR` is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Do a sweep on this machine: start a coordinator and workers, follow them, draw the figures
+    Run(run::RunArgs),
+    /// Say what a sweep would do, and store nothing
+    Plan(plan::PlanArgs),
+    /// Store a sweep for workers to do
+    Submit(submit::SubmitArgs),
+    /// Follow a sweep until it ends
+    Watch(watch::WatchArgs),
+    /// Show how far a sweep is and what failed
+    Status(status::StatusArgs),
+    /// Show or export what a sweep measured
+    Results(results::ResultsArgs),
+    /// Draw a sweep's lines as SVG and PNG
+    Plot(results::PlotArgs),
+    /// Stop a sweep; what other sweeps need goes on
+    Cancel(cancel::CancelArgs),
+    /// Queue a sweep's failed jobs again
+    Retry(cancel::RetryArgs),
+    /// List sweeps, newest first
+    Sweeps(sweeps::SweepsArgs),
+    /// List workers
+    Workers,
+    /// List architectures, or the layers and tensors of one
+    Models(models::ModelsArgs),
+    /// Store checkpoints that were trained elsewhere
+    Import(import::ImportArgs),
+    /// Write stored checkpoints to files
+    Export(export::ExportArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}

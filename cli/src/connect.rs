@@ -1,0 +1,196 @@
+//! Where the coordinator is: the one that was named; else the one that is live in the home folder; else one that is
+//! started in this process, over the home folder, for this command alone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tonic::transport::{Channel, Endpoint};
+use tracing_subscriber::EnvFilter;
+use transect_common::pb::artifact_service_client::ArtifactServiceClient;
+use transect_common::pb::sweep_service_client::SweepServiceClient;
+use transect_coordinator::home::HomeError;
+use transect_coordinator::{Config, Coordinator, StartError, home};
+
+use crate::args::Global;
+use crate::errors::Failure;
+
+/// Short, so that what the workers of a killed `transect run` held is soon free for the next.
+const LEASE: Duration = Duration::from_secs(10);
+/// A coordinator that lives for one command may be in the way of this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Answers are pages and chunks of about a megabyte; this is far above them.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// What a command expects of the home folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It is made when it is missing.
+    Home,
+    /// It must hold a database: there is nothing to read otherwise.
+    Database,
+    /// Nothing is to be stored: without a database, an empty one elsewhere will do.
+    Nothing,
+}
+
+/// A coordinator to talk to.
+pub struct Session {
+    channel: Channel,
+    address: String,
+    own: Option<Coordinator>,
+    scratch: Option<PathBuf>,
+}
+
+impl Session {
+    /// Finds a coordinator, or starts one.
+    pub async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
+        if let Some(given) = &global.coordinator {
+            let address = url(given)?;
+            let channel = dial(&address).await?;
+            return Ok(Self { channel, address, own: None, scratch: None });
+        }
+        let has_database = global.home.join("transect.db").exists();
+        if need == Need::Database && !has_database && home::running(&global.home).is_none() {
+            let folder = global.home.display();
+            return Err(Failure::NotFound(format!(
+                "nothing is stored in {folder} yet; `transect run SWEEP.toml` begins, and --home or --coordinator say \
+                 where to look instead"
+            )));
+        }
+        if need == Need::Nothing && !has_database {
+            let scratch = std::env::temp_dir().join(format!("transect-{}", std::process::id()));
+            let mut session = Self::start_or_join(&scratch).await?;
+            session.scratch = Some(scratch);
+            return Ok(session);
+        }
+        Self::start_or_join(&global.home).await
+    }
+
+    /// Another command may start or end its coordinator at this very moment, hence the loop.
+    async fn start_or_join(folder: &Path) -> Result<Self, Failure> {
+        let began = Instant::now();
+        loop {
+            let failure = if let Some(live) = home::running(folder) {
+                let address = format!("http://{live}");
+                match dial(&address).await {
+                    Ok(channel) => return Ok(Self { channel, address, own: None, scratch: None }),
+                    Err(failure) => failure,
+                }
+            } else {
+                match start(folder).await {
+                    Ok(own) => {
+                        let address = format!("http://{}", own.address());
+                        let channel = dial(&address).await?;
+                        return Ok(Self { channel, address, own: Some(own), scratch: None });
+                    }
+                    Err(StartError::Home(held @ HomeError::Held { .. })) => Failure::Other(held.into()),
+                    Err(error) => return Err(Failure::Other(error.into())),
+                }
+            };
+            if began.elapsed() > PATIENCE {
+                return Err(failure);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Where the coordinator answers: `http://127.0.0.1:40123`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// True when it lives in this process and for this command alone.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Sweeps and their results.
+    pub fn sweeps(&self) -> SweepServiceClient<Channel> {
+        SweepServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Artifacts.
+    pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
+        ArtifactServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Ends the coordinator if it is this command's own.
+    pub async fn close(self) {
+        let Self { channel, own, scratch, .. } = self;
+        drop(channel);
+        if let Some(own) = own {
+            own.shutdown().await;
+        }
+        if let Some(scratch) = scratch {
+            // Left-overs in the system's folder for temporary files harm nobody.
+            let _ = std::fs::remove_dir_all(scratch);
+        }
+    }
+}
+
+/// `HOST:PORT` may do without its scheme.
+fn url(given: &str) -> Result<String, Failure> {
+    let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+    let wrong = || Failure::Usage(format!("`{given}` is no coordinator's address; it looks like http://HOST:PORT"));
+    let parsed: tonic::transport::Uri = url.parse().map_err(|_| wrong())?;
+    match (parsed.scheme_str(), parsed.port()) {
+        (Some("http"), Some(_)) => Ok(url),
+        _ => Err(wrong()),
+    }
+}
+
+async fn dial(address: &str) -> Result<Channel, Failure> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|e| Failure::Usage(format!("{address}: {e}")))?;
+    let endpoint = endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(20));
+    endpoint.connect().await.map_err(|e| {
+        let mut reason: &dyn std::error::Error = &e;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        Failure::Unreachable(format!("no coordinator answers at {address}: {reason}"))
+    })
+}
+
+async fn start(folder: &Path) -> Result<Coordinator, StartError> {
+    log_to(folder);
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = Config { listen, http: None, lease: LEASE, ..Config::new(folder) };
+    transect_coordinator::start(config).await
+}
+
+/// What a coordinator in this process has to say belongs in a file, not between the answers. Without the file, nowhere:
+/// that the home cannot be written is said by the coordinator itself.
+fn log_to(folder: &Path) {
+    let open = || -> anyhow::Result<std::fs::File> {
+        let logs = folder.join("logs");
+        std::fs::create_dir_all(&logs)?;
+        let path = logs.join("coordinator.log");
+        std::fs::OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())
+    };
+    if let Ok(file) = open() {
+        let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        let writer = Mutex::new(file);
+        // A second start in one process (after another command's coordinator ended) keeps the first's subscriber.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).try_init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_do_without_its_scheme_but_not_without_its_port() {
+        assert_eq!(url("127.0.0.1:7700").unwrap(), "http://127.0.0.1:7700");
+        assert_eq!(url("http://host:1").unwrap(), "http://host:1");
+        for wrong in ["host", "ftp://host:1", "http://", "not an address:1"] {
+            assert_eq!(url(wrong).unwrap_err().code(), 2, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether a sweep's data sets are where the workers will look, before anything is begun.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use transect_common::data::{DataFile, DataSet, Layout, Split};
+use transect_common::sweep::SweepFile;
+
+/// A data set that a sweep needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The set.
+    pub set: DataSet,
+    /// One training file and the test files are enough.
+    pub partial: bool,
+}
+
+/// The data sets of a sweep file, each once.
+pub fn wanted(file: &SweepFile) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> = vec![];
+    // What only the stored imports can tell is told by the coordinator.
+    for run in file.expand(&BTreeMap::new()).map(|e| e.runs).unwrap_or_default() {
+        let one = Wanted { set: run.spec.data.set, partial: run.spec.data.partial };
+        if !wanted.contains(&one) {
+            wanted.push(one);
+        }
+    }
+    wanted
+}
+
+/// Says which files are missing and what installs them; None when nothing is.
+pub fn missing(wanted: &[Wanted], data: &Path) -> Option<String> {
+    let sentences: Vec<String> = wanted.iter().filter_map(|w| missing_set(*w, data)).collect();
+    (!sentences.is_empty()).then(|| sentences.join("\n"))
+}
+
+/// The worker takes the first folder that holds any file of the set; so is it here.
+fn missing_set(wanted: Wanted, data: &Path) -> Option<String> {
+    let info = wanted.set.info();
+    let own = data.join(info.name);
+    let install = info.install.replace("{dir}", &own.display().to_string());
+    let folders: Vec<PathBuf> = std::iter::once(own).chain(info.system_folders.iter().map(PathBuf::from)).collect();
+    let is_there = |folder: &Path, file: &DataFile| {
+        let gzipped = format!("{}.gz", file.name);
+        folder.join(file.name).is_file() || folder.join(gzipped).is_file()
+    };
+    let Some(folder) = folders.iter().find(|folder| info.files.iter().any(|file| is_there(folder, file))) else {
+        let places: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+        let (name, first) = (info.name, info.files[0].name);
+        let places = places.join(" and ");
+        return Some(format!(
+            "the data set {name} is not here: looked for {first} (plain or .gz) and the rest in {places}. Install it \
+             with: {install}"
+        ));
+    };
+    let (there, absent): (Vec<&DataFile>, Vec<&DataFile>) = info.files.iter().partition(|file| is_there(folder, file));
+    let is_enough = |split| there.iter().any(|file| file.split == split);
+    // Images without their labels are of no use, so a set of IDX files is whole or nothing.
+    let may_be_partial = info.layout == Layout::CifarBinary && is_enough(Split::Train) && is_enough(Split::Test);
+    if absent.is_empty() || (wanted.partial && may_be_partial) {
+        return None;
+    }
+    let names: Vec<&str> = absent.iter().map(|file| file.name).collect();
+    let hint = if may_be_partial { ", or accept fewer images with `partial = true` under [data]" } else { "" };
+    let (name, folder, names) = (info.name, folder.display(), names.join(", "));
+    Some(format!("the data set {name} in {folder} lacks {names}. Install it with: {install}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(folder: &Path, names: &[&str]) {
+        std::fs::create_dir_all(folder).unwrap();
+        for name in names {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+    }
+
+    #[test]
+    fn an_absent_set_is_answered_with_the_command_that_installs_it() {
+        let data = tempfile::tempdir().unwrap();
+        let text = missing(&[Wanted { set: DataSet::Cifar10, partial: false }], data.path()).unwrap();
+        let folder = data.path().join("cifar10");
+        assert!(text.contains(&format!("--strip-components=1 -C {}", folder.display())), "{text}");
+        assert!(text.contains("cifar10 is not here"), "{text}");
+    }
+
+    #[test]
+    fn files_may_be_gzipped_and_a_lacking_one_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("mnist");
+        put(&folder, &["train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"]);
+        let wanted = [Wanted { set: DataSet::Mnist, partial: false }];
+        let text = missing(&wanted, data.path()).unwrap();
+        assert!(text.contains("lacks t10k-labels-idx1-ubyte. Install it with: scripts/data.sh mnist"), "{text}");
+        put(&folder, &["t10k-labels-idx1-ubyte"]);
+        assert_eq!(missing(&wanted, data.path()), None);
+    }
+
+    #[test]
+    fn a_partial_set_needs_one_training_file_and_the_test_files() {
+        let data = tempfile::tempdir().unwrap();
+        put(&data.path().join("cifar10"), &["data_batch_1.bin.gz", "test_batch.bin.gz"]);
+        assert_eq!(missing(&[Wanted { set: DataSet::Cifar10, partial: true }], data.path()), None);
+        let text = missing(&[Wanted { set: DataSet::Cifar10, partial: false }], data.path()).unwrap();
+        assert!(text.contains("lacks data_batch_2.bin, data_batch_3.bin"), "{text}");
+    }
+}

@@ -1,0 +1,358 @@
+//! `transect run`: a sweep on this machine, from its file to its figures.
+//!
+//! Invariant: whatever moment this ends at, the same command goes on from there. All that is done is in the store; the
+//! rest is queued, or leased by workers that are gone and so soon queued again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use transect_common::pb;
+
+use crate::args::Global;
+use crate::connect::{Need, Session};
+use crate::errors::{Failure, Outcome, is_lost};
+use crate::fleet::{Fleet, Orders, find_worker};
+use crate::output::{Output, counted, duration, grouped};
+use crate::progress::{Display, Work};
+use crate::results::{Measured, measured};
+use crate::signals::Signals;
+use crate::summary::{LEGEND, summarise};
+use crate::sweepfile::{self, Loaded};
+use crate::{dataset, json, plot as figures, status};
+
+/// Workers on a processor, unless said otherwise: one for each core, each with one thread, but no more than this.
+const MOST_WORKERS: usize = 8;
+/// Workers get so long to send what they measured.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Rows of the table of lines at the end.
+const SHOWN_LINES: usize = 40;
+/// Failed jobs that are shown in full at the end.
+const SHOWN_FAILURES: usize = 10;
+
+/// What to run, and with what.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The sweep file
+    #[arg(value_name = "SWEEP.toml")]
+    file: PathBuf,
+    /// Worker processes; without it one for each core (at most 8), or one for each GPU named by --device
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: Option<u32>,
+    /// Threads of each worker; without it, the cores shared out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Device of the workers: cpu, cuda:0, or several with commas between, taken in turn
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_delimiter = ',')]
+    device: Vec<String>,
+    /// Folder that holds the data sets, each in a folder of its name; HOME/data without it
+    #[arg(long, value_name = "DIR", env = "TRANSECT_DATA")]
+    data: Option<PathBuf>,
+    /// Draw no figures at the end
+    #[arg(long)]
+    no_plots: bool,
+}
+
+/// What following a sweep came to.
+enum Followed {
+    /// Nothing is left to do.
+    Over,
+    /// The coordinator went away: it was another command's, and that command ended.
+    Alone,
+}
+
+/// A sweep as it was before any worker of this command.
+struct Begun {
+    sweep: pb::Sweep,
+    work: Work,
+}
+
+/// Runs a sweep.
+pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
+    let began = Instant::now();
+    let mut signals = Signals::listen();
+    let loaded = sweepfile::load(&args.file)?;
+    let data = args.data.clone().unwrap_or_else(|| global.home.join("data"));
+    let lacking = dataset::missing(&dataset::wanted(&loaded.file), &data);
+    if let (Some(lacking), false) = (&lacking, may_be_stored(global)) {
+        return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
+    }
+
+    let mut trained_before = None;
+    loop {
+        let session = interruptible(&mut signals, Session::open(global, Need::Home)).await?;
+        let began_with = interruptible(&mut signals, begin(&session, output, &args.file, &loaded, lacking.as_deref()));
+        let outcome = match began_with.await {
+            Ok(begun) => {
+                trained_before.get_or_insert(begun.sweep.train_done);
+                work(global, output, &args, &data, &session, begun, &mut signals).await
+            }
+            Err(failure) => Err(failure),
+        };
+        let outcome = match outcome {
+            Ok((Followed::Over, sweep)) => {
+                let new = sweep.train_done - trained_before.unwrap_or_default().min(sweep.train_done);
+                interruptible(&mut signals, finish(global, output, &args, &session, &sweep.sweep_id, new, began)).await
+            }
+            Ok((Followed::Alone, _)) => {
+                output.warning("the coordinator that was here is gone; going on with one of our own");
+                session.close().await;
+                continue;
+            }
+            Err(failure) => Err(failure),
+        };
+        session.close().await;
+        return outcome;
+    }
+}
+
+/// Without the data nothing can be trained or measured, but what is stored can be shown.
+fn may_be_stored(global: &Global) -> bool {
+    global.coordinator.is_some() || global.home.join("transect.db").exists()
+}
+
+async fn interruptible<T>(
+    signals: &mut Signals,
+    step: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = step => result,
+        () = signals.next() => Err(Failure::Interrupted),
+    }
+}
+
+/// Submits the sweep and queues again what a machine failed at, or what was cancelled.
+async fn begin(
+    session: &Session,
+    output: &Output,
+    file: &Path,
+    loaded: &Loaded,
+    lacking: Option<&str>,
+) -> Result<Begun, Failure> {
+    let mut client = session.sweeps();
+    let about_file = |status: tonic::Status| Failure::about_sweep(file, &status);
+    let request = pb::PlanRequest { sweep_file: loaded.text.clone() };
+    let plan = client.plan(request).await.map_err(about_file)?.into_inner();
+    let is_left = plan.runs.len() as u64 > u64::from(plan.runs_done) || plan.probe_jobs > plan.probe_jobs_done;
+    if let (Some(lacking), true) = (lacking, is_left) {
+        return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
+    }
+    let request = pb::SubmitRequest { sweep_file: loaded.text.clone(), idempotency_key: String::new() };
+    let answer = client.submit(request).await.map_err(about_file)?.into_inner();
+    let mut sweep = answer.sweep.unwrap_or_default();
+    if sweep.failed + sweep.cancelled > 0 {
+        let request =
+            pb::RetryRequest { sweep: sweep.sweep_id.clone(), machine_errors_only: true, cancelled: true };
+        let retried = client.retry(request).await?.into_inner();
+        if retried.queued > 0 {
+            let jobs = counted(retried.queued, "job");
+            output.note(&format!("{jobs} that failed for a machine's reasons or were cancelled: queued again"));
+        }
+        sweep = retried.sweep.unwrap_or(sweep);
+    }
+    let (name, id) = (&sweep.name, &sweep.sweep_id);
+    let (runs, lines) = (counted(sweep.runs, "run"), counted(u64::from(plan.probe_jobs), "line"));
+    let points = counted(sweep.points_expected, "point");
+    output.note(&format!("sweep {name} ({id}): {runs}, {lines}, {points}; {} jobs to do", left(&sweep)));
+    Ok(Begun { work: Work::from(&plan), sweep })
+}
+
+fn left(sweep: &pb::Sweep) -> u64 {
+    sweep.queued + sweep.leased
+}
+
+/// Has workers do what is left.
+async fn work(
+    global: &Global,
+    output: &Output,
+    args: &RunArgs,
+    data: &Path,
+    session: &Session,
+    begun: Begun,
+    signals: &mut Signals,
+) -> Result<(Followed, pb::Sweep), Failure> {
+    if left(&begun.sweep) == 0 {
+        return Ok((Followed::Over, begun.sweep));
+    }
+    let orders = orders(global, args, data, session.address())?;
+    output.note(&format!(
+        "{} on {} with {} each; logs in {}",
+        counted(u64::from(orders.workers), "worker"),
+        orders.devices.join(", "),
+        counted(u64::from(orders.threads), "thread"),
+        global.home.join("logs").display()
+    ));
+    let mut fleet = Fleet::start(orders, Instant::now())?;
+    let mut display = Display::new(*output, begun.work, false);
+    let followed = follow(session, &begun.sweep.sweep_id, &mut fleet, &mut display, signals).await;
+    let sweep = display.end();
+    if let Err(Failure::Interrupted) = followed {
+        output.note("interrupted: workers send what they measured (once more ends them at once)");
+    }
+    fleet.stop(PATIENCE, signals.next()).await;
+    followed.map(|followed| (followed, sweep))
+}
+
+/// Processes and threads for this machine.
+fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str) -> Result<Orders, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let is_cpu = args.device.iter().all(|device| device == "cpu");
+    let workers = args.workers.unwrap_or(if is_cpu { cores.min(MOST_WORKERS) } else { args.device.len() } as u32);
+    let threads = args.threads.unwrap_or((cores as u32 / workers).max(1));
+    Ok(Orders {
+        program: find_worker()?,
+        coordinator: coordinator.to_owned(),
+        devices: args.device.clone(),
+        workers,
+        threads,
+        data: data.to_owned(),
+        home: global.home.clone(),
+    })
+}
+
+/// Shows progress and looks after the workers until nothing is left to do.
+async fn follow(
+    session: &Session,
+    sweep: &str,
+    fleet: &mut Fleet,
+    display: &mut Display,
+    signals: &mut Signals,
+) -> Result<Followed, Failure> {
+    let lost = |status: tonic::Status| if is_lost(&status) { Ok(Followed::Alone) } else { Err(Failure::from(status)) };
+    let request = pb::WatchRequest { sweep: sweep.to_owned() };
+    let mut states = match session.sweeps().watch(request).await {
+        Ok(states) => states.into_inner(),
+        Err(status) => return lost(status),
+    };
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            () = signals.next() => return Err(Failure::Interrupted),
+            state = states.message() => match state {
+                Ok(Some(state)) => display.update(state)?,
+                Ok(None) => return Ok(Followed::Over),
+                Err(status) => return lost(status),
+            },
+            _ = tick.tick() => {
+                for warning in fleet.tend(Instant::now())? {
+                    display.warning(&warning);
+                }
+                display.tick()?;
+            }
+        }
+    }
+}
+
+/// Says what came out, and where it is.
+async fn finish(
+    global: &Global,
+    output: &Output,
+    args: &RunArgs,
+    session: &Session,
+    sweep: &str,
+    newly_trained: u64,
+    began: Instant,
+) -> Outcome {
+    let (sweep, measured) = measured(session, sweep).await?;
+    let failed = if sweep.failed > 0 {
+        status::jobs(&mut session.sweeps(), &sweep.sweep_id, "failed").await?
+    } else {
+        vec![]
+    };
+    let plots = if args.no_plots { vec![] } else { draw(&sweep, &measured, &global.home.join("plots"), output) };
+    let seconds = began.elapsed().as_secs_f64();
+    let database = global.coordinator.is_none().then(|| global.home.join("transect.db"));
+    let ended = Ended { sweep, measured, failed, plots, seconds, database, newly_trained };
+    if output.is_json() { output.json(&ended.json())? } else { ended.tell(output, args)? }
+    if ended.sweep.failed > 0 { Err(Failure::Told) } else { Ok(()) }
+}
+
+/// Figures are drawn from what is stored, so failing to draw loses nothing and is only warned of.
+fn draw(sweep: &pb::Sweep, measured: &Measured, out: &Path, output: &Output) -> Vec<PathBuf> {
+    if measured.points.is_empty() && measured.curves.is_empty() {
+        return vec![];
+    }
+    figures::draw(&sweep.name, &measured.points, &measured.curves, out).unwrap_or_else(|error| {
+        output.warning(&format!("no figures: {error:#}; `transect plot {}` tries again", sweep.name));
+        vec![]
+    })
+}
+
+/// A sweep with nothing left to do.
+struct Ended {
+    sweep: pb::Sweep,
+    measured: Measured,
+    failed: Vec<pb::Job>,
+    plots: Vec<PathBuf>,
+    seconds: f64,
+    database: Option<PathBuf>,
+    newly_trained: u64,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        json!({
+            "sweep": json::sweep(&self.sweep),
+            "newly_trained": self.newly_trained,
+            "summary": summarise(&self.measured.points, &self.measured.curves).json(),
+            "failed": self.failed.iter().map(json::job).collect::<Value>(),
+            "database": self.database.as_ref().map(|p| p.display().to_string()),
+            "plots": self.plots.iter().map(|p| json!(p.display().to_string())).collect::<Value>(),
+            "seconds": self.seconds,
+        })
+    }
+
+    fn tell(&self, output: &Output, args: &RunArgs) -> Outcome {
+        let Self { sweep, measured, .. } = self;
+        let summary = summarise(&measured.points, &measured.curves);
+        output.text(&format!("\n{}", status::headline(sweep)))?;
+        if !summary.models.is_empty() {
+            output.text(&format!("\n{}", summary.models_table()))?;
+        }
+        if !summary.lines.is_empty() {
+            let table = summary.lines_table(SHOWN_LINES);
+            output.text(&format!("\nMean {} loss along each line:\n{table}\n{LEGEND}", summary.split()))?;
+        }
+        if !self.failed.is_empty() {
+            let failed: Vec<&pb::Job> = self.failed.iter().collect();
+            output.text(&format!("\n{}", status::failures(&failed, SHOWN_FAILURES)))?;
+        }
+        if !self.plots.is_empty() {
+            let paths: Vec<String> = self.plots.iter().map(|p| format!("  {}", p.display())).collect();
+            output.text(&format!("\nFigures:\n{}", paths.join("\n")))?;
+        }
+        output.text(&format!("\n{}", self.trained()))?;
+        output.text(&self.next(args))
+    }
+
+    fn trained(&self) -> String {
+        let time = duration(self.seconds);
+        match self.newly_trained {
+            0 if self.sweep.train_jobs == 0 => format!("Took {time}; nothing was to be trained."),
+            0 => format!("Took {time}; nothing was trained: everything was in the store."),
+            n => format!("Took {time}; {} trained.", if n == 1 { "1 run".into() } else { format!("{} runs", grouped(n)) }),
+        }
+    }
+
+    /// What the user may want to do now.
+    fn next(&self, args: &RunArgs) -> String {
+        let name = &self.sweep.name;
+        let mut text = String::from("\nNext:");
+        if let Some(database) = &self.database {
+            text += &format!(
+                "\n  sqlite3 {} \"SELECT model, mask, alpha, avg(loss) FROM line_points\n    \
+                 WHERE sweep = '{name}' AND split = 'test' GROUP BY model, mask, alpha\"",
+                database.display()
+            );
+        }
+        text += &format!("\n  transect results {name} --format csv > {name}.csv\n  transect plot {name} --out DIR");
+        if self.sweep.failed > 0 {
+            text += &format!(
+                "\n  transect status {name}\n  transect retry {name} && transect run {}",
+                args.file.display()
+            );
+        }
+        text
+    }
+}
