@@ -65,11 +65,10 @@ pub enum StoreError {
         reason: String,
     },
     /// There is no space left.
-    #[error("the disk under {} is full; nothing of this request was stored. Free some space and try again", path.display())]
-    Full {
-        /// The database.
-        path: PathBuf,
-    },
+    #[error(
+        "the disk that holds the database is full, and nothing of this request was stored; free some space and try again"
+    )]
+    Full,
     /// What is stored cannot be read back: not a database of Transect's, or a damaged one.
     #[error("the database holds something that cannot be read: {0}")]
     Damaged(String),

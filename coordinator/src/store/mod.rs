@@ -8,7 +8,9 @@
 //! - Time is passed in; the store reads no clock and draws no random number.
 //! - Nothing is ever deleted.
 
+mod check;
 mod error;
+mod sqlite;
 mod time;
 mod types;
 
@@ -22,6 +24,7 @@ use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
 pub use error::StoreError;
+pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use types::*;
 

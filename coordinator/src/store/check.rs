@@ -1,0 +1,160 @@
+//! Whether a reported row can be true of its job: pure, the same for every store.
+
+use transect_common::data::Split;
+use transect_common::line::LineSpec;
+use transect_common::run::{Origin, RunSpec};
+
+use super::{Epoch, Point, Row};
+
+/// What a job is, as far as its rows must agree with it.
+#[derive(Debug)]
+pub(super) enum JobSpec {
+    /// Trains this run.
+    Train(Box<RunSpec>),
+    /// Measures this line.
+    Line(Box<LineSpec>),
+}
+
+/// Says what is wrong with a row.
+pub(super) fn check(job: &JobSpec, row: &Row) -> Result<(), String> {
+    match (job, row) {
+        (JobSpec::Train(run), Row::Epoch(epoch)) => check_epoch(run, epoch),
+        (JobSpec::Train(run), Row::Checkpoint { tag, .. }) => {
+            if run.tags().contains(tag) {
+                Ok(())
+            } else {
+                let kept: Vec<String> = run.tags().iter().map(ToString::to_string).collect();
+                Err(format!("checkpoint `{tag}` is not one that this run keeps ({})", kept.join(", ")))
+            }
+        }
+        (JobSpec::Line(line), Row::Point(point)) => check_point(line, point),
+        (_, Row::Done { seconds, .. }) => not_negative("seconds", *seconds),
+        (_, Row::Failed { .. }) => Ok(()),
+        (JobSpec::Train(_), Row::Point(_)) => Err("a training job has no points".to_owned()),
+        (JobSpec::Line(_), Row::Epoch(_)) => Err("a line job has no epochs".to_owned()),
+        (JobSpec::Line(_), Row::Checkpoint { .. }) => Err("a line job has no checkpoints".to_owned()),
+    }
+}
+
+fn check_epoch(run: &RunSpec, epoch: &Epoch) -> Result<(), String> {
+    if let Origin::Trained { train, .. } = &run.origin
+        && epoch.epoch > train.epochs
+    {
+        return Err(format!("epoch {} is beyond the last, {}", epoch.epoch, train.epochs));
+    }
+    if !epoch.loss.is_finite() {
+        return Err(format!(
+            "the loss of epoch {} is {}; training that diverges is a failed attempt",
+            epoch.epoch, epoch.loss
+        ));
+    }
+    fraction("accuracy", epoch.accuracy)?;
+    not_negative("learning rate", epoch.learning_rate)?;
+    not_negative("seconds", epoch.seconds)
+}
+
+fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
+    if !line.has_split(point.split) {
+        let splits: Vec<&str> = line.splits.iter().copied().map(Split::name).collect();
+        return Err(format!("split {} is not measured on this line ({})", point.split, splits.join(", ")));
+    }
+    match line.alphas.get(point.index as usize) {
+        None => {
+            return Err(format!("index {} is outside the grid of {} alphas", point.index, line.alphas.len()));
+        }
+        // The same bits: both sides read the same canonical form.
+        Some(alpha) if alpha.to_bits() != point.alpha.to_bits() && *alpha != point.alpha => {
+            return Err(format!("alpha {} is not on the grid: index {} is {alpha}", point.alpha, point.index));
+        }
+        Some(_) => {}
+    }
+    if point.count == 0 || i64::try_from(point.count).is_err() {
+        return Err(format!("{} images cannot have been evaluated", point.count));
+    }
+    fraction("accuracy", point.accuracy)
+}
+
+fn fraction(what: &str, value: f64) -> Result<(), String> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(format!("{what} {value} is not in [0, 1]")) }
+}
+
+fn not_negative(what: &str, value: f64) -> Result<(), String> {
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(format!("{what} {value} is not a number from 0 up")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transect_common::data::{DataSet, DataSpec};
+    use transect_common::model::ModelSpec;
+    use transect_common::run::{InitSpec, Optimizer, TrainSpec};
+
+    fn training() -> JobSpec {
+        let train = TrainSpec { epochs: 3, ..TrainSpec::new(1, Optimizer::sgd()) };
+        JobSpec::Train(Box::new(RunSpec {
+            data: DataSpec::new(DataSet::Mnist),
+            model: ModelSpec::Lenet5,
+            origin: Origin::Trained { init: InitSpec::default(), train },
+        }))
+    }
+
+    fn line() -> JobSpec {
+        let spec = r#"{"alphas":[0.0,0.1,1.0],"mask":"all","splits":["test"]}"#;
+        JobSpec::Line(Box::new(LineSpec::from_canonical(spec).unwrap()))
+    }
+
+    fn point() -> Point {
+        Point { split: Split::Test, index: 1, alpha: 0.1, loss: 2.3, accuracy: 0.1, count: 10 }
+    }
+
+    fn epoch() -> Epoch {
+        Epoch { epoch: 3, split: Split::Train, loss: 0.5, accuracy: 0.9, learning_rate: 0.1, seconds: 1.0 }
+    }
+
+    fn says(job: &JobSpec, row: Row, expected: &str) {
+        let message = check(job, &row).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn rows_that_can_be_true_pass() {
+        for loss in [0.0, 7.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(check(&line(), &Row::Point(Point { loss, ..point() })), Ok(()));
+        }
+        assert_eq!(check(&training(), &Row::Epoch(epoch())), Ok(()));
+        assert_eq!(check(&training(), &Row::Done { seconds: 0.0, threads: 1 }), Ok(()));
+    }
+
+    #[test]
+    fn a_point_off_the_grid_is_wrong() {
+        says(&line(), Row::Point(Point { alpha: 0.100_000_001, ..point() }), "is not on the grid: index 1 is 0.1");
+        says(&line(), Row::Point(Point { alpha: f64::NAN, ..point() }), "is not on the grid");
+        says(&line(), Row::Point(Point { index: 3, ..point() }), "outside the grid of 3");
+        says(&line(), Row::Point(Point { split: Split::Train, ..point() }), "not measured on this line (test)");
+        says(&line(), Row::Point(Point { count: 0, ..point() }), "0 images");
+        for accuracy in [-0.1, 1.1, f64::NAN] {
+            says(&line(), Row::Point(Point { accuracy, ..point() }), "is not in [0, 1]");
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_cannot_be_is_wrong() {
+        says(&training(), Row::Epoch(Epoch { epoch: 4, ..epoch() }), "beyond the last, 3");
+        says(&training(), Row::Epoch(Epoch { loss: f64::NAN, ..epoch() }), "a failed attempt");
+        says(&training(), Row::Epoch(Epoch { accuracy: 1.5, ..epoch() }), "not in [0, 1]");
+        says(&training(), Row::Epoch(Epoch { learning_rate: f64::INFINITY, ..epoch() }), "learning rate");
+        says(&training(), Row::Epoch(Epoch { seconds: -1.0, ..epoch() }), "seconds");
+    }
+
+    #[test]
+    fn rows_of_the_other_kind_are_wrong() {
+        let artifact = transect_common::digest::ArtifactDigest::of(b"");
+        let checkpoint =
+            |tag: &str| Row::Checkpoint { tag: tag.parse().unwrap(), artifact: artifact.clone(), bytes: 1 };
+        says(&training(), checkpoint("epoch-2"), "`epoch-2` is not one that this run keeps (init, final)");
+        says(&line(), checkpoint("init"), "no checkpoints");
+        says(&line(), Row::Epoch(epoch()), "no epochs");
+        says(&training(), Row::Point(point()), "no points");
+        says(&line(), Row::Done { seconds: f64::NAN, threads: 1 }, "seconds");
+    }
+}

@@ -1,0 +1,6 @@
+-- The jobs in ?1 (JSON array of ids), to check rows against. Index: primary keys.
+SELECT j.id, j.kind, j.state, j.attempt, j.failures, r.spec AS run_spec, l.spec AS line_spec
+FROM json_each(?1) AS v
+CROSS JOIN jobs AS j ON j.id = v.value
+CROSS JOIN runs AS r ON r.id = j.run
+LEFT JOIN lines AS l ON l.id = j.line;

@@ -1,0 +1,53 @@
+//! What users do to a sweep that is there: cancel it, or have its failed jobs tried again.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::db::{Db, sql};
+use crate::store::{Result, Retry, StoreError, SweepId, Timestamp};
+
+pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let sweeps = on_sweep(&mut tx, sql!("cancel_sweep"), id, now).await?;
+    if sweeps == 0 {
+        return Err(StoreError::NotFound { what: "sweep", name: id.to_string() });
+    }
+    let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
+    db.commit(tx).await?;
+    Ok(cancelled)
+}
+
+pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let known: Option<String> = sqlx::query_scalar(sql!("sweep_file")).bind(id.0).fetch_optional(&mut *tx).await?;
+    if known.is_none() {
+        return Err(StoreError::NotFound { what: "sweep", name: id.to_string() });
+    }
+    let own = sqlx::query(sql!("retry_jobs"))
+        .bind(id.0)
+        .bind(which.machine_errors_only)
+        .bind(which.cancelled)
+        .bind(now.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    let waiting = on_sweep(&mut tx, sql!("retry_lines_of_sweep"), id, now).await?;
+    on_sweep(&mut tx, sql!("retry_lines_elsewhere"), id, now).await?;
+    // A line that was cancelled is of no use while the training that it waits for stays failed.
+    let failed_again = on_sweep(&mut tx, sql!("fail_lines_of_sweep"), id, now).await?;
+    let queued = (own + waiting).saturating_sub(failed_again);
+    if queued > 0 {
+        sqlx::query(sql!("revive_sweep")).bind(id.0).execute(&mut *tx).await?;
+    }
+    db.commit(tx).await?;
+    Ok(queued)
+}
+
+/// A statement about one sweep at one moment; returns the rows that it changed.
+async fn on_sweep(
+    tx: &mut Transaction<'_, Sqlite>,
+    statement: &'static str,
+    id: SweepId,
+    now: Timestamp,
+) -> Result<u64> {
+    Ok(sqlx::query(statement).bind(id.0).bind(now.to_string()).execute(&mut **tx).await?.rows_affected())
+}

@@ -1,0 +1,239 @@
+//! Leases: taking, extending, giving back and losing them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::Serialize;
+use sqlx::{Sqlite, Transaction};
+use transect_common::digest::{ArtifactDigest, RunDigest};
+use transect_common::job::{AfterFailure, ErrorClass, after_lost_lease};
+use transect_common::run::Tag;
+
+use super::db::{Db, sql};
+use super::rows::{count, json, split, text};
+use super::workers::{must_exist, touch};
+use crate::store::{
+    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Timestamp, WorkerId, WorkerState,
+};
+
+/// Most runs of a wish that are looked at.
+const MAX_CACHED_RUNS: usize = 100;
+
+/// Job, its new attempt, and its run, as a claim returns them.
+type Claimed = (i64, i64, i64);
+
+pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
+    must_exist(db, wish.worker).await?;
+    // A look that takes no lock: idle workers ask often, and mostly for nothing.
+    let due: bool = sqlx::query_scalar(sql!("something_due")).bind(now.to_string()).fetch_one(&db.readers).await?;
+    if !due {
+        return Ok(None);
+    }
+    let mut tx = db.begin().await?;
+    touch(&mut tx, db, wish.worker, None, now).await?;
+    let until = now.plus(db.terms.lease).to_string();
+    let mut claimed = claim_lines(&mut tx, &wish, &now.to_string(), &until).await?;
+    let is_training = claimed.is_empty();
+    if is_training {
+        claimed = sqlx::query_as(sql!("claim_train"))
+            .bind(wish.worker.0)
+            .bind(now.to_string())
+            .bind(&until)
+            .fetch_all(&mut *tx)
+            .await?;
+    }
+    let Some(&(_, _, run)) = claimed.first() else {
+        tx.rollback().await?;
+        return Ok(None);
+    };
+    claimed.sort_unstable();
+    let (digest, run_spec): (String, String) = sqlx::query_as(sql!("run_spec")).bind(run).fetch_one(&mut *tx).await?;
+    let jobs = leased_jobs(&mut tx, &claimed).await?;
+    let checkpoints = if is_training { vec![] } else { checkpoints(&mut tx, run).await? };
+    let lease = Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, jobs };
+    db.commit(tx).await?;
+    Ok(Some(lease))
+}
+
+async fn claim_lines(
+    tx: &mut Transaction<'_, Sqlite>,
+    wish: &LeaseWish,
+    now: &str,
+    until: &str,
+) -> Result<Vec<Claimed>> {
+    let held = &wish.cached_runs[..wish.cached_runs.len().min(MAX_CACHED_RUNS)];
+    let mut run: Option<i64> =
+        sqlx::query_scalar(sql!("due_run_of")).bind(json(held)).bind(now).fetch_optional(&mut **tx).await?;
+    if run.is_none() {
+        run = sqlx::query_scalar(sql!("due_line")).bind(now).fetch_optional(&mut **tx).await?;
+    }
+    let Some(run) = run else {
+        return Ok(vec![]);
+    };
+    Ok(sqlx::query_as(sql!("claim_lines"))
+        .bind(wish.worker.0)
+        .bind(run)
+        .bind(now)
+        .bind(until)
+        .bind(wish.max_jobs.max(1))
+        .fetch_all(&mut **tx)
+        .await?)
+}
+
+async fn leased_jobs(tx: &mut Transaction<'_, Sqlite>, claimed: &[Claimed]) -> Result<Vec<LeasedJob>> {
+    let ids = json(&claimed.iter().map(|(job, ..)| job).collect::<Vec<_>>());
+    let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(&ids).fetch_all(&mut **tx).await?;
+    let points: Vec<(i64, String, i64)> =
+        sqlx::query_as(sql!("points_of_jobs")).bind(&ids).fetch_all(&mut **tx).await?;
+    let mut specs: HashMap<i64, String> = specs.into_iter().collect();
+    let mut done: HashMap<i64, BTreeSet<_>> = HashMap::new();
+    for (job, name, place) in points {
+        done.entry(job).or_default().insert((split(&name)?, count(place)?));
+    }
+    claimed
+        .iter()
+        .map(|(job, attempt, _)| {
+            Ok(LeasedJob {
+                job: JobAttempt { job: JobId(*job), attempt: Attempt(count(*attempt)?) },
+                line_spec: specs.remove(job),
+                done_points: done.remove(job).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+async fn checkpoints(tx: &mut Transaction<'_, Sqlite>, run: i64) -> Result<Vec<(Tag, ArtifactDigest)>> {
+    type Row = (i64, String, String, Option<i64>, String, String, i64);
+    let rows: Vec<Row> = sqlx::query_as(sql!("checkpoints_of_run")).bind(run).fetch_all(&mut **tx).await?;
+    let mut found: Vec<(Tag, ArtifactDigest)> =
+        rows.iter().map(|(_, _, _, _, tag, artifact, _)| Ok((text(tag)?, text(artifact)?))).collect::<Result<_>>()?;
+    found.sort();
+    Ok(found)
+}
+
+#[derive(Serialize)]
+struct ProgressRow<'a> {
+    job: i64,
+    attempt: u32,
+    fraction: f64,
+    text: &'a str,
+}
+
+pub(super) async fn heartbeat(
+    db: &Db,
+    worker: WorkerId,
+    jobs: &[JobProgress],
+    draining: bool,
+    now: Timestamp,
+) -> Result<Vec<JobAttempt>> {
+    must_exist(db, worker).await?;
+    let mut tx = db.begin().await?;
+    let state = if draining { WorkerState::Draining } else { WorkerState::Live };
+    touch(&mut tx, db, worker, Some(state), now).await?;
+    let rows: Vec<ProgressRow> = jobs
+        .iter()
+        .map(|progress| ProgressRow {
+            job: progress.job.job.0,
+            attempt: progress.job.attempt.0,
+            // `max` first: it turns what is not a number into 0.
+            fraction: progress.fraction.max(0.0).min(1.0),
+            text: &progress.text,
+        })
+        .collect();
+    let held: Vec<(i64, i64)> = sqlx::query_as(sql!("extend_leases"))
+        .bind(json(&rows))
+        .bind(now.plus(db.terms.lease).to_string())
+        .fetch_all(&mut *tx)
+        .await?;
+    db.commit(tx).await?;
+    let is_held = |job: &JobAttempt| held.contains(&(job.job.0, i64::from(job.attempt.0)));
+    Ok(jobs.iter().map(|progress| progress.job).filter(|job| !is_held(job)).collect())
+}
+
+pub(super) async fn leave(db: &Db, worker: WorkerId, now: Timestamp) -> Result<u64> {
+    must_exist(db, worker).await?;
+    let mut tx = db.begin().await?;
+    let given_back =
+        sqlx::query(sql!("give_back")).bind(worker.0).bind(now.to_string()).execute(&mut *tx).await?.rows_affected();
+    sqlx::query(sql!("worker_left")).bind(worker.0).bind(now.to_string()).execute(&mut *tx).await?;
+    db.commit(tx).await?;
+    Ok(given_back)
+}
+
+pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
+    let any: bool = sqlx::query_scalar(sql!("something_expired")).bind(now.to_string()).fetch_one(&db.readers).await?;
+    if !any {
+        return Ok(vec![]);
+    }
+    let mut tx = db.begin().await?;
+    let expired: Vec<(i64, i64, i64, i64)> =
+        sqlx::query_as(sql!("expired_leases")).bind(now.to_string()).fetch_all(&mut *tx).await?;
+    let mut lost = vec![];
+    for (job, attempt, lost_before, worker) in expired {
+        let lease = JobAttempt { job: JobId(job), attempt: Attempt(count(attempt)?) };
+        match after_lost_lease(count::<u32>(lost_before)?.saturating_add(1)) {
+            AfterFailure::RetryIn(pause) => {
+                sqlx::query(sql!("lose_lease"))
+                    .bind(job)
+                    .bind(attempt)
+                    .bind(now.plus(pause).to_string())
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            AfterFailure::SetAside => {
+                let message = format!(
+                    "{} leases in a row ran out: its workers fell silent each time (killed, out of memory, or cut off)",
+                    lost_before + 1
+                );
+                set_aside(&mut tx, lease, WorkerId(worker), ErrorClass::Machine, &message, now).await?;
+            }
+        }
+        lost.push(lease);
+    }
+    sqlx::query(sql!("workers_gone")).bind(now.to_string()).execute(&mut *tx).await?;
+    db.commit(tx).await?;
+    Ok(lost)
+}
+
+/// Sets a leased job aside with its error, and with a training job the lines that wait for it.
+pub(super) async fn set_aside(
+    tx: &mut Transaction<'_, Sqlite>,
+    lease: JobAttempt,
+    worker: WorkerId,
+    class: ErrorClass,
+    message: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let now = now.to_string();
+    keep_error(tx, lease, worker, class, message, &now).await?;
+    sqlx::query(sql!("set_aside"))
+        .bind(lease.job.0)
+        .bind(lease.attempt.0)
+        .bind(&now)
+        .bind(message)
+        .bind(class.name())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(sql!("fail_lines_of_run")).bind(lease.job.0).bind(&now).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Remembers what ended an attempt.
+pub(super) async fn keep_error(
+    tx: &mut Transaction<'_, Sqlite>,
+    lease: JobAttempt,
+    worker: WorkerId,
+    class: ErrorClass,
+    message: &str,
+    now: &str,
+) -> Result<()> {
+    sqlx::query(sql!("insert_error"))
+        .bind(lease.job.0)
+        .bind(lease.attempt.0)
+        .bind(now)
+        .bind(class.name())
+        .bind(message)
+        .bind(worker.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

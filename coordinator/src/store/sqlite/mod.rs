@@ -1,0 +1,203 @@
+//! The embedded store: one SQLite file, for one coordinator on one machine.
+//!
+//! Invariants: one connection writes, in immediate transactions, each in a task of its own ([`db`]); the statements are
+//! the files of `store/sql/sqlite`, each prepared by a test; the schema is `migrations/sqlite`.
+
+mod change;
+mod db;
+mod imports;
+mod lease;
+mod open;
+mod report;
+mod rows;
+mod submit;
+mod sweeps;
+mod workers;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
+use transect_common::job::JobState;
+use transect_common::sweep::Import;
+
+use self::db::{Db, apart, sql};
+use super::{
+    Activity, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Job, JobAttempt, JobId, JobProgress, Lease,
+    LeaseWish, LinePoint, NewImport, NewSweep, Page, PointCursor, ReportRow, Reported, Result, Retry, Store, Submitted,
+    Sweep, SweepId, Terms, Timestamp, Worker, WorkerId, WorkerInfo,
+};
+
+/// A [`Store`] in one SQLite file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    db: Arc<Db>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path` and brings its schema up to date; creates it if its folder is there.
+    ///
+    /// Errors: `Newer` for a schema that this program does not know, `NetworkFileSystem`, `Unwritable`, `Full`, and
+    /// `Damaged` for a file that is no database.
+    pub async fn open(path: &Path, terms: Terms) -> Result<Self> {
+        let path = path.to_owned();
+        Ok(Self { db: Arc::new(apart(async move { open::open(&path, terms).await }).await?) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.db.path
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn submit(&self, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
+        let db = self.db.clone();
+        apart(async move { submit::submit(&db, sweep, now).await }).await
+    }
+
+    async fn find_sweep(&self, id_or_name: &str) -> Result<SweepId> {
+        sweeps::find(&self.db, id_or_name).await
+    }
+
+    async fn sweep(&self, sweep: SweepId) -> Result<Sweep> {
+        sweeps::sweep(&self.db, sweep).await
+    }
+
+    async fn sweep_file(&self, sweep: SweepId) -> Result<String> {
+        sweeps::file(&self.db, sweep).await
+    }
+
+    async fn sweeps(&self, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>> {
+        sweeps::page(&self.db, before, limit).await
+    }
+
+    async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>> {
+        sweeps::activity(&self.db, sweep).await
+    }
+
+    async fn points(
+        &self,
+        sweep: SweepId,
+        after: Option<PointCursor>,
+        limit: u32,
+    ) -> Result<Page<LinePoint, PointCursor>> {
+        sweeps::points(&self.db, sweep, after, limit).await
+    }
+
+    async fn curves(
+        &self,
+        sweep: SweepId,
+        after: Option<CurveCursor>,
+        limit: u32,
+    ) -> Result<Page<CurvePoint, CurveCursor>> {
+        sweeps::curves(&self.db, sweep, after, limit).await
+    }
+
+    async fn jobs(
+        &self,
+        sweep: SweepId,
+        state: Option<JobState>,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Page<Job, JobId>> {
+        sweeps::jobs(&self.db, sweep, state, after, limit).await
+    }
+
+    async fn cancel(&self, sweep: SweepId, now: Timestamp) -> Result<u64> {
+        let db = self.db.clone();
+        apart(async move { change::cancel(&db, sweep, now).await }).await
+    }
+
+    async fn retry(&self, sweep: SweepId, which: Retry, now: Timestamp) -> Result<u64> {
+        let db = self.db.clone();
+        apart(async move { change::retry(&db, sweep, which, now).await }).await
+    }
+
+    async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>> {
+        Ok(sweeps::trained(&self.db, runs).await?.into_iter().collect())
+    }
+
+    async fn measured(&self, lines: &[(RunDigest, LineDigest)]) -> Result<HashSet<(RunDigest, LineDigest)>> {
+        Ok(sweeps::measured(&self.db, lines).await?.into_iter().collect())
+    }
+
+    async fn import(&self, import: NewImport, now: Timestamp) -> Result<bool> {
+        let db = self.db.clone();
+        apart(async move { imports::import(&db, import, now).await }).await
+    }
+
+    async fn imports(&self, names: &[&str]) -> Result<BTreeMap<String, Import>> {
+        imports::imports(&self.db, names).await
+    }
+
+    async fn checkpoints(&self, of: &CheckpointsOf) -> Result<Vec<Checkpoint>> {
+        imports::checkpoints(&self.db, of).await
+    }
+
+    async fn artifacts(&self) -> Result<HashSet<ArtifactDigest>> {
+        imports::artifacts(&self.db).await
+    }
+
+    async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId> {
+        let db = self.db.clone();
+        apart(async move { workers::register(&db, info, now).await }).await
+    }
+
+    async fn lease(&self, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
+        let db = self.db.clone();
+        apart(async move { lease::lease(&db, wish, now).await }).await
+    }
+
+    async fn heartbeat(
+        &self,
+        worker: WorkerId,
+        jobs: &[JobProgress],
+        draining: bool,
+        now: Timestamp,
+    ) -> Result<Vec<JobAttempt>> {
+        let (db, jobs) = (self.db.clone(), jobs.to_vec());
+        apart(async move { lease::heartbeat(&db, worker, &jobs, draining, now).await }).await
+    }
+
+    async fn report(&self, worker: WorkerId, rows: Vec<ReportRow>, now: Timestamp) -> Result<Reported> {
+        let db = self.db.clone();
+        apart(async move { report::report(&db, worker, rows, now).await }).await
+    }
+
+    async fn leave(&self, worker: WorkerId, now: Timestamp) -> Result<u64> {
+        let db = self.db.clone();
+        apart(async move { lease::leave(&db, worker, now).await }).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>> {
+        let db = self.db.clone();
+        apart(async move { lease::expire(&db, now).await }).await
+    }
+
+    async fn workers(&self) -> Result<Vec<Worker>> {
+        workers::workers(&self.db).await
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        workers::counts(&self.db).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query(sql!("ping")).fetch_optional(&self.db.readers).await?;
+        Ok(())
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.db.changed.subscribe()
+    }
+
+    async fn close(&self) {
+        self.db.readers.close().await;
+        self.db.writer.close().await;
+    }
+}

@@ -1,0 +1,192 @@
+//! Submission: a sweep with everything that it needs and nobody has stored yet, in one transaction.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use sqlx::{Sqlite, Transaction};
+use transect_common::digest::{ArtifactDigest, LineDigest};
+use transect_common::line::LineSpec;
+use transect_common::run::Origin;
+
+use super::db::{Db, sql};
+use super::rows::{BATCH, integer, json};
+use super::sweeps;
+use crate::store::{NewSweep, Result, StoreError, Submitted, SweepId, Timestamp};
+
+#[derive(Serialize)]
+struct RunRow {
+    digest: String,
+    spec: String,
+    model: String,
+    seed: Option<i64>,
+    position: usize,
+    settings: String,
+}
+
+#[derive(Serialize)]
+struct CheckpointRow {
+    run: String,
+    tag: String,
+    artifact: String,
+}
+
+#[derive(Serialize)]
+struct LineRow {
+    digest: String,
+    spec: String,
+    from: String,
+    to: String,
+    mask: String,
+    hold: String,
+    batch_norm: &'static str,
+    subset: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct TrainJobRow {
+    run: String,
+    position: usize,
+}
+
+#[derive(Serialize)]
+struct LineJobRow {
+    run: String,
+    line: String,
+    points: u64,
+    position: usize,
+}
+
+/// Everything that a sweep puts into the database, in its order.
+#[derive(Default)]
+struct Rows {
+    runs: Vec<RunRow>,
+    imported: Vec<CheckpointRow>,
+    lines: BTreeMap<LineDigest, LineRow>,
+    train_jobs: Vec<TrainJobRow>,
+    line_jobs: Vec<LineJobRow>,
+}
+
+pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
+    let rows = Rows::of(&sweep)?;
+    let file_digest = ArtifactDigest::of(sweep.file.as_bytes()).to_string();
+    let mut tx = db.begin().await?;
+    let known: Option<(i64, String)> =
+        sqlx::query_as(sql!("sweep_by_key")).bind(&sweep.idempotency_key).fetch_optional(&mut *tx).await?;
+    if let Some((id, digest)) = known {
+        tx.rollback().await?;
+        if digest != file_digest {
+            return Err(StoreError::Taken { what: "idempotency key", name: sweep.idempotency_key });
+        }
+        return Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: false });
+    }
+    let id: i64 = sqlx::query_scalar(sql!("insert_sweep"))
+        .bind(&sweep.expansion.name)
+        .bind(&sweep.file)
+        .bind(file_digest)
+        .bind(&sweep.idempotency_key)
+        .bind(now.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
+    rows.insert(&mut tx, id, &now.to_string()).await?;
+    for statement in [sql!("requeue_needed"), sql!("fail_lines_of_sweep")] {
+        sqlx::query(statement).bind(id).bind(now.to_string()).execute(&mut *tx).await?;
+    }
+    db.commit(tx).await?;
+    Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
+}
+
+impl Rows {
+    fn of(sweep: &NewSweep) -> Result<Self> {
+        let mut rows = Self::default();
+        // Runs of one model mostly share their lines, and a line's canonical form is long: it is made once.
+        let mut last_lines: HashMap<&str, (&[LineSpec], Vec<LineDigest>)> = HashMap::new();
+        let mut position = 0;
+        for (place, run) in sweep.expansion.runs.iter().enumerate() {
+            let digest = run.digest.to_string();
+            let model = run.spec.model.name();
+            rows.runs.push(RunRow {
+                digest: digest.clone(),
+                spec: run.spec.canonical(),
+                model: model.to_owned(),
+                seed: run.spec.seed().map(|seed| integer(seed, "a seed")).transpose()?,
+                position: place,
+                settings: json(&run.settings),
+            });
+            match &run.spec.origin {
+                Origin::Trained { .. } => {
+                    rows.train_jobs.push(TrainJobRow { run: digest.clone(), position });
+                    position += 1;
+                }
+                Origin::Imported { checkpoints } => {
+                    rows.imported.extend(checkpoints.iter().map(|(tag, artifact)| CheckpointRow {
+                        run: digest.clone(),
+                        tag: tag.to_string(),
+                        artifact: artifact.to_string(),
+                    }));
+                }
+            }
+            let known = last_lines.get(model).filter(|(lines, _)| *lines == run.lines.as_slice());
+            let digests = match known {
+                Some((_, digests)) => digests.clone(),
+                None => run.lines.iter().map(|line| rows.add_line(line)).collect(),
+            };
+            for (line, line_digest) in run.lines.iter().zip(&digests) {
+                rows.line_jobs.push(LineJobRow {
+                    run: digest.clone(),
+                    line: line_digest.to_string(),
+                    points: line.points(),
+                    position,
+                });
+                position += 1;
+            }
+            last_lines.insert(model, (&run.lines, digests));
+        }
+        Ok(rows)
+    }
+
+    fn add_line(&mut self, line: &LineSpec) -> LineDigest {
+        let spec = line.canonical();
+        let digest = LineDigest::of(spec.as_bytes());
+        self.lines.entry(digest.clone()).or_insert_with(|| LineRow {
+            digest: digest.to_string(),
+            spec,
+            from: line.from.to_string(),
+            to: line.to.to_string(),
+            mask: line.mask.clone(),
+            hold: line.hold.to_string(),
+            batch_norm: line.batch_norm.name(),
+            subset: line.subset,
+        });
+        digest
+    }
+
+    async fn insert(&self, tx: &mut Transaction<'static, Sqlite>, sweep: i64, now: &str) -> Result<()> {
+        for chunk in self.runs.chunks(BATCH).map(json) {
+            sqlx::query(sql!("insert_runs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_runs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+        }
+        for chunk in self.imported.chunks(BATCH).map(json) {
+            let unknown: Vec<String> =
+                sqlx::query_scalar(sql!("unknown_artifact")).bind(&chunk).fetch_all(&mut **tx).await?;
+            if let Some(artifact) = unknown.first() {
+                return Err(StoreError::Invalid(format!(
+                    "checkpoint {artifact} belongs to no import; import it first (`transect import`)"
+                )));
+            }
+            sqlx::query(sql!("insert_imported_checkpoints")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+        }
+        let lines: Vec<&LineRow> = self.lines.values().collect();
+        for chunk in lines.chunks(BATCH).map(json) {
+            sqlx::query(sql!("insert_lines")).bind(&chunk).execute(&mut **tx).await?;
+        }
+        for chunk in self.train_jobs.chunks(BATCH).map(json) {
+            sqlx::query(sql!("insert_train_jobs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_train_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+        }
+        for chunk in self.line_jobs.chunks(BATCH).map(json) {
+            sqlx::query(sql!("insert_line_jobs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+}
