@@ -1,1 +1,207 @@
-//! Being written.
+//! The daemon: one process per device that leases jobs, has them done by an executor child, and reports.
+//!
+//! Invariants: nothing here touches libtorch or a tensor, so no training can hold up a heartbeat, and whatever kills the
+//! executor is an error of one attempt. It all runs on the main thread of the process, because the kernel ties the
+//! executor's life to the thread that started it; what blocks goes to tokio's blocking threads.
+
+mod backoff;
+mod cache;
+mod child;
+mod group;
+mod heartbeat;
+mod held;
+mod lease;
+mod report;
+mod session;
+mod shutdown;
+mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use transect_common::pb::{LeaveRequest, WorkerInfo};
+
+use self::cache::Cache;
+use self::child::{Child, Setup};
+use self::group::{Executor, Group};
+use self::held::Held;
+use self::lease::CachedRuns;
+use self::report::Report;
+use self::session::{Session, sentence, within};
+use self::shutdown::Shutdown;
+
+/// What was measured gets so long to reach the coordinator once the daemon is asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Saying goodbye may take so long.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// An executor that cannot be started so often in a row ends the daemon: the device is gone.
+const STARTS: u32 = 5;
+
+/// What a daemon is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The coordinator's address: `http://HOST:PORT`, or `HOST:PORT`.
+    pub coordinator: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Folder with the data sets.
+    pub data: PathBuf,
+    /// Folder for cached checkpoints and scratch files; made when missing.
+    pub cache: PathBuf,
+    /// Bytes of checkpoints that the cache keeps at most.
+    pub cache_bytes: u64,
+    /// Threads of the executor, at least 1.
+    pub threads: u32,
+}
+
+/// Works until SIGTERM or SIGINT.
+///
+/// Must run on the main thread, in a current-thread runtime: the executor is killed by the kernel when the thread that
+/// started it ends.
+///
+/// # Errors
+/// The device, a folder or the address cannot be used, or the coordinator will not have this worker. A coordinator that
+/// is away is no error.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::listen().context("signals cannot be listened for")?;
+    let (host, pid) = (host(), std::process::id());
+    let data =
+        std::path::absolute(&config.data).with_context(|| format!("no data folder {}", config.data.display()))?;
+    let cache = Arc::new(Cache::open(&config.cache, config.cache_bytes, &host, pid)?);
+    let setup =
+        Setup { program: "/proc/self/exe".into(), device: config.device.clone(), threads: config.threads.max(1) };
+
+    // The device is checked before the coordinator hears of it.
+    let child = tokio::select! {
+        child = Child::start(&setup) => child?,
+        () = shutdown.asked() => return Ok(()),
+    };
+    let info = WorkerInfo {
+        host,
+        pid,
+        device: config.device,
+        device_name: child.hello.device_name.clone(),
+        memory_bytes: child.hello.memory_bytes,
+        libtorch: child.hello.libtorch.clone(),
+        cpu_capability: child.hello.cpu_capability.clone(),
+        threads: setup.threads,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    tracing::info!(
+        device = info.device,
+        name = info.device_name,
+        libtorch = info.libtorch,
+        threads = info.threads,
+        "ready"
+    );
+    let session = Arc::new(Session::new(&config.coordinator, info)?);
+    tokio::select! {
+        terms = session.terms() => {
+            if let Err(status) = terms {
+                bail!("the coordinator at {} will not have this worker: {}", config.coordinator, sentence(&status));
+            }
+        }
+        () = shutdown.asked() => return Ok(()),
+    }
+
+    let held = Held::default();
+    let (report, sender) = Report::new(Arc::clone(&session), held.clone(), Arc::clone(&cache));
+    let sender = tokio::spawn(sender);
+    let heartbeat = tokio::spawn(heartbeat::run(Arc::clone(&session), held.clone(), shutdown.clone()));
+    let group =
+        Group { session: &session, cache: &cache, held: &held, report: &report, shutdown: &shutdown, data: &data };
+    let worked = work(&setup, child, &group).await;
+    leave(&session, &report, &shutdown).await;
+    heartbeat.abort();
+    sender.abort();
+    worked
+}
+
+/// Group after group, until asked to stop.
+async fn work(setup: &Setup, child: Child, group: &Group<'_>) -> anyhow::Result<()> {
+    let mut child = Some(child);
+    let mut cached = CachedRuns::default();
+    while !group.shutdown.is_asked() {
+        let executor = match &mut child {
+            Some(executor) => executor,
+            None => child.insert(restart(setup, group.shutdown).await?),
+        };
+        if group.shutdown.is_asked() {
+            break;
+        }
+        let lease = tokio::select! {
+            lease = lease::next(group.session, &cached) => lease,
+            () = group.shutdown.asked() => break,
+        };
+        let lease = match lease {
+            Ok(lease) => lease,
+            Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
+        };
+        let run = lease.run.clone();
+        let outcome = group.work(executor, lease).await;
+        if outcome == Executor::Replace {
+            child = None;
+        }
+        cached.note(&run);
+        // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
+        tokio::select! {
+            () = group.report.flush() => {}
+            () = group.shutdown.asked() => {}
+        }
+    }
+    if let Some(child) = child {
+        child.end().await;
+    }
+    Ok(())
+}
+
+/// A new executor in place of a dead one.
+async fn restart(setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Child> {
+    let mut backoff = backoff::Backoff::default();
+    loop {
+        match Child::start(setup).await {
+            Ok(child) => {
+                tracing::info!(pid = child.pid(), "a new executor");
+                return Ok(child);
+            }
+            Err(error) if backoff.failures() + 1 >= STARTS || shutdown.is_asked() => {
+                return Err(error).with_context(|| format!("no new executor could be started on {}", setup.device));
+            }
+            Err(error) => {
+                tracing::error!("no new executor: {error}");
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+/// Sends what was measured, as long as that takes no more than [`DRAIN`], and gives the leases back.
+async fn leave(session: &Session, report: &Report, shutdown: &Shutdown) {
+    tokio::select! {
+        () = report.flush() => {}
+        () = shutdown.asked_twice() => {}
+        () = tokio::time::sleep(DRAIN) => {
+            tracing::warn!("the coordinator did not take the last measurements in time; they will be measured again");
+        }
+    }
+    let goodbye = async {
+        let terms = session.terms().await?;
+        within(GOODBYE, session.worker().leave(LeaveRequest { worker_id: terms.worker_id })).await
+    };
+    match tokio::time::timeout(GOODBYE, goodbye).await {
+        Ok(Ok(answer)) => tracing::info!(leases_given_back = answer.released, "left"),
+        Ok(Err(status)) => {
+            tracing::warn!(error = sentence(&status), "left without saying so; leases run out by themselves")
+        }
+        Err(_) => tracing::warn!("left without saying so; leases run out by themselves"),
+    }
+}
+
+/// This machine's name; `unknown` where the kernel does not tell.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
+}

@@ -1,1 +1,69 @@
-//! Being written.
+//! The executor: a child process that computes. It takes groups of jobs on its standard input and answers with what it
+//! measured on its standard output, until its input ends.
+//!
+//! Invariants: the only process that touches libtorch. It talks to nobody but its daemon and writes nothing but
+//! checkpoints in the scratch folder. Nothing but messages goes to the pipe: whatever else prints to standard output
+//! lands on standard error. A fault of a group, a panic included, is a row, not an end.
+
+pub mod pipe;
+mod rows;
+mod work;
+
+use std::fs::File;
+use std::io::BufWriter;
+
+use anyhow::Context as _;
+use transect_common::executor_pb::executor_event::Event;
+use transect_common::executor_pb::{ExecutorEvent, ExecutorRequest, Finished, Hello};
+use transect_common::run::RunSpec;
+
+use self::work::Workshop;
+use crate::Stop;
+use crate::nn::device;
+
+/// Serves groups from standard input until it ends.
+///
+/// # Errors
+/// The device is missing, or the pipe holds something that is not ours.
+pub fn run(device_name: &str, threads: u32) -> anyhow::Result<()> {
+    let mut output = BufWriter::new(keep_stdout().context("standard output cannot be kept for messages")?);
+    tch::set_num_threads(threads as i32);
+    tch::set_num_interop_threads(threads as i32);
+    let device = device::open(device_name)?;
+    let info = device::describe(device);
+    let hello = Hello {
+        libtorch: info.libtorch,
+        cpu_capability: info.cpu_capability,
+        device_name: info.device_name,
+        memory_bytes: info.memory_bytes,
+    };
+    // A daemon that no longer listens has ended; so does this.
+    let mut emit = |event: Event, checkpoint_path: String| {
+        pipe::write(&mut output, &ExecutorEvent { event: Some(event), checkpoint_path }).map_err(|_| Stop)
+    };
+    if emit(Event::Hello(hello), String::new()).is_err() {
+        return Ok(());
+    }
+    let mut workshop = Workshop::new(device, threads);
+    let mut input = std::io::stdin().lock();
+    while let Some(request) = pipe::read::<ExecutorRequest>(&mut input)? {
+        let done = workshop.perform(&request, &mut emit);
+        if done.is_err() || emit(Event::Finished(Finished {}), String::new()).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Takes standard output away for messages; from here on it means standard error.
+fn keep_stdout() -> anyhow::Result<File> {
+    let stdout = nix::unistd::dup(std::io::stdout())?;
+    nix::unistd::dup2_stdout(std::io::stderr())?;
+    Ok(stdout.into())
+}
+
+/// A run as people name it: `mlp seed 1 (3fa2bc012345)`.
+pub fn name(run: &RunSpec) -> String {
+    let seed = run.seed().map_or_else(|| "imported".to_owned(), |seed| format!("seed {seed}"));
+    format!("{} {seed} ({})", run.model.name(), run.digest().short())
+}

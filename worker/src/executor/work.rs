@@ -1,0 +1,346 @@
+//! One group of jobs: where requests from the daemon meet training and probes.
+//!
+//! Invariant: when [`Workshop::perform`] returns without [`Stop`], each job of the group has had its done or failed row.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tch::Device;
+use transect_common::checkpoint::{self, Checkpoint};
+use transect_common::data::{DataSpec, Split};
+use transect_common::digest::ArtifactDigest;
+use transect_common::executor_pb::ExecutorRequest;
+use transect_common::line::LineSpec;
+use transect_common::model::Description;
+use transect_common::pb::report_request::Row;
+use transect_common::pb::{CheckpointRow, EpochRow, LeasedJob, PointRow};
+use transect_common::run::{RunSpec, Tag};
+
+use super::rows::{Emit, Rows};
+use crate::Stop;
+use crate::data::Data;
+use crate::nn::Model;
+use crate::probe::{self, LineTask, Point, ProbeError};
+use crate::train::{self, TrainError, TrainEvent};
+
+/// A panic's message is cut at so many bytes.
+const PANIC: usize = 800;
+
+/// Why work on a group, or on one of its jobs, ended.
+#[derive(Debug)]
+pub enum Fault {
+    /// The daemon no longer listens.
+    Stop,
+    /// The run is at fault: it would end so on any machine.
+    Run(String),
+    /// This machine is at fault, or nobody knows.
+    Machine(String),
+}
+
+impl From<Stop> for Fault {
+    fn from(_: Stop) -> Self {
+        Self::Stop
+    }
+}
+
+fn run_fault(error: impl ToString) -> Fault {
+    Fault::Run(error.to_string())
+}
+
+/// What stays between groups: the device, and the last data set, which the next group is likely to need.
+pub struct Workshop {
+    device: Device,
+    threads: u32,
+    data: Option<(DataKey, Data)>,
+}
+
+/// What loaded data depend on.
+#[derive(Debug, Clone, PartialEq)]
+struct DataKey {
+    spec: DataSpec,
+    seed: Option<u64>,
+    folder: PathBuf,
+}
+
+impl DataKey {
+    fn new(run: &RunSpec, folder: &Path) -> Self {
+        // Augmentation happens in training, and a seed matters only where labels are noisy.
+        let spec = DataSpec { augment: transect_common::data::Augment::default(), ..run.data.clone() };
+        let seed = run.seed().filter(|_| spec.label_noise > 0.0);
+        Self { spec, seed, folder: folder.to_owned() }
+    }
+}
+
+impl Workshop {
+    /// A workshop on an opened device, whose results are those of `threads` threads.
+    pub fn new(device: Device, threads: u32) -> Self {
+        Self { device, threads, data: None }
+    }
+
+    /// Does a group, handing out rows and progress as they come. A fault becomes the failed row of every job that was
+    /// not done.
+    pub fn perform(&mut self, request: &ExecutorRequest, emit: Emit) -> Result<(), Stop> {
+        let mut rows = Rows::new(&request.jobs, self.threads, emit);
+        let done = catch_unwind(AssertUnwindSafe(|| self.work(request, &mut rows)));
+        let fault = match done {
+            Ok(Ok(())) => return rows.fail_open(&Fault::Machine("the executor ended early".into())),
+            Ok(Err(fault)) => fault,
+            Err(panic) => {
+                // Whatever it left behind, the data on the device included, is not to be trusted.
+                self.data = None;
+                let place = if rows.at.is_empty() { String::new() } else { format!(", at {}", rows.at) };
+                Fault::Machine(format!("the executor panicked{place}: {}", panic_message(panic.as_ref())))
+            }
+        };
+        rows.fail_open(&fault)
+    }
+
+    fn work(&mut self, request: &ExecutorRequest, rows: &mut Rows) -> Result<(), Fault> {
+        let run = RunSpec::from_canonical(&request.run_spec).map_err(run_fault)?;
+        rows.run = super::name(&run);
+        let info = run.data.set.info();
+        let description = run.model.describe(info.input, info.classes).map_err(run_fault)?;
+        let model = Model::new(description, self.device);
+        rows.say("loading data", 0.0)?;
+        let data = self.data(&run, Path::new(&request.data))?;
+        match request.jobs.as_slice() {
+            [job] if job.line_spec.is_empty() => train(&model, &run, data, Path::new(&request.scratch), rows),
+            jobs if jobs.iter().any(|job| job.line_spec.is_empty()) => {
+                Err(Fault::Run("a group is one training job or line jobs, not a mixture".into()))
+            }
+            jobs => measure(&model, data, &checkpoints(request, model.description())?, jobs, rows),
+        }
+    }
+
+    fn data(&mut self, run: &RunSpec, folder: &Path) -> Result<&Data, Fault> {
+        let key = DataKey::new(run, folder);
+        if self.data.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
+            // The old set's memory goes before the new set's comes.
+            self.data = None;
+            let data = Data::load(&run.data, folder, run.seed(), self.device).map_err(run_fault)?;
+            self.data = Some((key, data));
+        }
+        Ok(&self.data.as_ref().expect("loaded just now").1)
+    }
+}
+
+/// The checkpoint files of a request, checked against the model.
+fn checkpoints(request: &ExecutorRequest, model: &Description) -> Result<BTreeMap<Tag, Checkpoint>, Fault> {
+    let mut checkpoints = BTreeMap::new();
+    for file in &request.checkpoints {
+        let tag: Tag = file.tag.parse().map_err(run_fault)?;
+        let bytes = std::fs::read(&file.path)
+            .map_err(|e| Fault::Machine(format!("checkpoint `{tag}` at {} cannot be read: {e}", file.path)))?;
+        let checkpoint =
+            checkpoint::decode(model, &bytes).map_err(|e| Fault::Run(format!("checkpoint `{tag}`: {e}")))?;
+        checkpoints.insert(tag, checkpoint);
+    }
+    Ok(checkpoints)
+}
+
+fn train(model: &Model, run: &RunSpec, data: &Data, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
+    let began = Instant::now();
+    // What goes wrong while an event is passed on; training itself only learns that it has to stop.
+    let mut fault = None;
+    let trained = train::train(model, run, data, &mut |event| {
+        pass_on(event, model.description(), scratch, rows).map_err(|f| {
+            fault = Some(f);
+            Stop
+        })
+    });
+    match (trained, fault) {
+        (_, Some(fault)) => Err(fault),
+        (Err(TrainError::Stopped(_)), None) => Err(Fault::Stop),
+        (Err(error), None) => Err(run_fault(error)),
+        (Ok(()), None) => Ok(rows.done(0, began)?),
+    }
+}
+
+fn pass_on(event: TrainEvent, model: &Description, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
+    match event {
+        TrainEvent::Progress { fraction, text } => rows.progress(0, fraction, text)?,
+        TrainEvent::Epoch(score) => {
+            let row = EpochRow {
+                epoch: score.epoch,
+                split: score.split.name().to_owned(),
+                loss: score.loss,
+                accuracy: score.accuracy,
+                learning_rate: score.learning_rate,
+                seconds: score.seconds,
+            };
+            rows.row(0, Row::Epoch(row), String::new())?;
+        }
+        TrainEvent::Checkpoint { tag, checkpoint } => {
+            let bytes = checkpoint::encode(model, &checkpoint);
+            let path = scratch.join(format!("{}-{tag}.safetensors", rows.job(0)));
+            std::fs::write(&path, &bytes).map_err(|e| {
+                Fault::Machine(format!("checkpoint `{tag}` could not be written to {}: {e}", path.display()))
+            })?;
+            let artifact = ArtifactDigest::of(&bytes).to_string();
+            let row = CheckpointRow { tag: tag.to_string(), artifact, bytes: bytes.len() as u64 };
+            rows.row(0, Row::Checkpoint(row), path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// A line of the group: its place among the jobs, what to measure, and how many points it still lacks.
+struct Task {
+    place: usize,
+    line: LineTask,
+    missing: u64,
+}
+
+fn measure(
+    model: &Model,
+    data: &Data,
+    checkpoints: &BTreeMap<Tag, Checkpoint>,
+    jobs: &[LeasedJob],
+    rows: &mut Rows,
+) -> Result<(), Fault> {
+    let mut tasks = Vec::new();
+    for (place, job) in jobs.iter().enumerate() {
+        match task(place, job) {
+            Ok(task) if task.missing == 0 => rows.done(place, Instant::now())?,
+            Ok(task) => {
+                rows.set_line(place, &task.line.spec.mask);
+                tasks.push(task);
+            }
+            Err(fault) => rows.fail(place, &fault)?,
+        }
+    }
+    let all = measure_tasks(model, data, checkpoints, &mut tasks, rows);
+    let Err(Fault::Run(_)) = all else { return all };
+    // One bad line must not take the others along: each on its own, the good ones are measured.
+    for task in tasks.iter_mut().filter(|task| task.missing > 0) {
+        match measure_tasks(model, data, checkpoints, std::slice::from_mut(task), rows) {
+            Err(Fault::Stop) => return Err(Fault::Stop),
+            Err(fault) => rows.fail(task.place, &fault)?,
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+fn task(place: usize, job: &LeasedJob) -> Result<Task, Fault> {
+    let spec = LineSpec::from_canonical(&job.line_spec).map_err(run_fault)?;
+    let is_on_grid = |(split, index): &(Split, u32)| spec.has_split(*split) && (*index as usize) < spec.alphas.len();
+    let done: HashSet<(Split, u32)> = job
+        .done_points
+        .iter()
+        .filter_map(|point| Some((Split::from_name(&point.split)?, point.index)))
+        .filter(is_on_grid)
+        .collect();
+    let missing = spec.points() - done.len() as u64;
+    Ok(Task { place, line: LineTask { spec, done }, missing })
+}
+
+fn measure_tasks(
+    model: &Model,
+    data: &Data,
+    checkpoints: &BTreeMap<Tag, Checkpoint>,
+    tasks: &mut [Task],
+    rows: &mut Rows,
+) -> Result<(), Fault> {
+    let lines: Vec<LineTask> = tasks.iter().map(|task| task.line.clone()).collect();
+    let mut began = Instant::now();
+    let measured = probe::measure(model, data, checkpoints, &lines, &mut |point| {
+        let task = &mut tasks[point.line];
+        rows.row(task.place, Row::Point(point_row(&point)), String::new())?;
+        task.line.done.insert((point.split, point.index));
+        task.missing -= 1;
+        let all = task.line.spec.points();
+        let done = all - task.missing;
+        rows.progress(task.place, done as f64 / all as f64, format!("point {done} of {all}"))?;
+        if task.missing == 0 {
+            rows.done(task.place, began)?;
+            began = Instant::now();
+        }
+        Ok(())
+    });
+    match measured {
+        Ok(()) => Ok(()),
+        Err(ProbeError::Stopped(_)) => Err(Fault::Stop),
+        Err(error) => Err(run_fault(error)),
+    }
+}
+
+fn point_row(point: &Point) -> PointRow {
+    PointRow {
+        split: point.split.name().to_owned(),
+        index: point.index,
+        alpha: point.alpha,
+        loss: point.loss,
+        accuracy: point.accuracy,
+        count: point.count,
+    }
+}
+
+/// A panic in one line for people. libtorch's errors carry a stack of C++ frames, which says nothing to them.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    let text = text.split("Exception raised from").next().unwrap_or(text);
+    // tch shows libtorch's sentence in debug form, with its line breaks escaped.
+    let text = text.replace("\\n", " ").replace('\n', " ");
+    let text = text.trim();
+    text[..text.floor_char_boundary(PANIC)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use transect_common::data::DataSet;
+    use transect_common::model::ModelSpec;
+    use transect_common::run::{InitSpec, Optimizer, Origin, TrainSpec};
+
+    use super::*;
+
+    fn run(seed: u64, label_noise: f64) -> RunSpec {
+        let origin = Origin::Trained { init: InitSpec::default(), train: TrainSpec::new(seed, Optimizer::sgd()) };
+        let data = DataSpec { label_noise, ..DataSpec::new(DataSet::Mnist) };
+        RunSpec { data, model: ModelSpec::Lenet5, origin }
+    }
+
+    #[test]
+    fn data_are_shared_between_seeds_unless_labels_are_noisy() {
+        let key = |seed, noise| DataKey::new(&run(seed, noise), Path::new("data"));
+        assert_eq!(key(1, 0.0), key(2, 0.0));
+        assert_ne!(key(1, 0.5), key(2, 0.5));
+        assert_ne!(key(1, 0.0), DataKey::new(&run(1, 0.0), Path::new("elsewhere")));
+    }
+
+    #[test]
+    fn a_libtorch_panic_is_told_without_its_stack() {
+        let text = "called `Result::unwrap()` on an `Err` value: Torch(\"size mismatch\\nException raised from x at y.cpp\\nframe #0: z\")";
+        let told = panic_message(&text.to_owned());
+        assert_eq!(told, "called `Result::unwrap()` on an `Err` value: Torch(\"size mismatch");
+        assert_eq!(panic_message(&"plain"), "plain");
+        assert_eq!(panic_message(&7), "without a message");
+    }
+
+    #[test]
+    fn points_that_are_done_or_not_on_the_grid_are_not_missing() {
+        let spec = LineSpec {
+            mask: "all".into(),
+            splits: vec![Split::Test],
+            alphas: vec![0.0, 0.5, 1.0],
+            from: Tag::init(),
+            to: Tag::last(),
+            hold: Tag::last(),
+            batch_norm: transect_common::line::BatchNorm::default(),
+            subset: None,
+            batch_size: 500,
+        };
+        let point = |split: &str, index| transect_common::pb::PointKey { split: split.into(), index };
+        let done_points = vec![point("test", 1), point("test", 9), point("train", 0), point("test", 1)];
+        let job = LeasedJob { job_id: 1, attempt: 2, line_spec: spec.canonical(), done_points };
+        let task = task(0, &job).unwrap();
+        assert_eq!((task.missing, task.line.done.len()), (2, 1));
+    }
+}
