@@ -1,0 +1,64 @@
+//! Pages for machines that look after the coordinator: `/healthz`, `/readyz`, `/metrics`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::time::timeout;
+use transect_common::job::{JobKind, JobState};
+
+use crate::metrics::Counts;
+use crate::services::Shared;
+use crate::store::{self, StoreError};
+
+/// A database that takes longer to answer counts as away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const INDEX: &str = "\
+transect-coordinator
+
+/healthz  200 while the process lives
+/readyz   200 while it takes requests and its database answers, 503 otherwise
+/metrics  numbers in the OpenMetrics text format
+
+Sweeps are submitted and followed over gRPC, on another port.
+";
+
+/// The pages of a coordinator.
+pub fn pages(shared: Shared) -> Router {
+    Router::new()
+        .route("/", get(async || INDEX))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(shared)
+}
+
+async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
+    if shared.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping\n".to_owned());
+    }
+    match timeout(PATIENCE, shared.store.ping()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("the database has not answered for {PATIENCE:?}\n")),
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let failed = |error: StoreError| (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
+    let counts = shared.store.counts().await.map_err(failed)?;
+    let text = shared.metrics.text(&in_full(&counts));
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text))
+}
+
+/// Every kind and state, also where there are no jobs: a number that falls to 0 must not stay as it was.
+fn in_full(counts: &store::Counts) -> Counts {
+    let all = JobKind::ALL.iter().flat_map(|&kind| JobState::ALL.iter().map(move |&state| (kind, state)));
+    let jobs = all.map(|key| (key.0.name(), key.1.name(), counts.jobs.get(&key).copied().unwrap_or(0)));
+    Counts { sweeps: counts.sweeps, jobs: jobs.collect(), points: counts.points, workers: counts.workers }
+}

@@ -1,0 +1,70 @@
+//! The gRPC services, one file each: they translate a request, call the store, and translate its answer back.
+//!
+//! Invariant: no service holds state of its own, so several coordinators could serve one database.
+
+pub mod artifacts;
+mod imports;
+mod paging;
+mod plan;
+mod reports;
+pub mod sweeps;
+mod translate;
+mod watch;
+pub mod workers;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::metrics::Metrics;
+use crate::status::internal;
+use crate::store::{Store, Timestamp};
+
+/// What every service has. Clones share it.
+#[derive(Clone)]
+pub struct Shared {
+    /// Everything that is known.
+    pub store: Arc<dyn Store>,
+    /// Checkpoints.
+    pub artifacts: Artifacts,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Length of a lease.
+    pub lease: Duration,
+    /// Cancelled when the coordinator stops: long polls and endless streams end, nothing is leased any more.
+    pub stop: CancellationToken,
+    /// Work that must end before the process does.
+    pub work: TaskTracker,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("artifacts", &self.artifacts).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Does something with the artifacts where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Artifacts) -> Result<T, ArtifactError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let artifacts = self.artifacts.clone();
+        Ok(self.compute(move || what(&artifacts)).await??)
+    }
+
+    /// Computes something that takes long enough to hold up other requests.
+    async fn compute<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+        self.work.spawn_blocking(what).await.map_err(|e| internal(&e))
+    }
+}
+
+/// The time, read once at the start of each request and passed down.
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}

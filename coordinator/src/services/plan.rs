@@ -1,0 +1,107 @@
+//! From a sweep file's text to runs and lines, and what they would cost.
+
+use std::collections::{BTreeMap, HashSet};
+
+use tonic::Status;
+use transect_common::data::{DataSpec, Split};
+use transect_common::digest::{LineDigest, RunDigest};
+use transect_common::line::LineSpec;
+use transect_common::pb;
+use transect_common::run::{Origin, RunSpec};
+use transect_common::sweep::{Expansion, Import, SweepFile};
+
+use super::Shared;
+use crate::status::wrong_sweep;
+
+/// Reads a sweep file and expands it with the imports that it names.
+pub async fn expand(shared: &Shared, text: String) -> Result<Expansion, Status> {
+    let parsed = shared.compute(move || SweepFile::parse(&text)).await?;
+    let file = parsed.map_err(|errors| wrong_sweep(&errors))?;
+    let names = file.imported();
+    let imports: BTreeMap<String, Import> =
+        if names.is_empty() { BTreeMap::new() } else { shared.store.imports(&names).await? };
+    let expanded = shared.compute(move || file.expand(&imports)).await?;
+    expanded.map_err(|errors| wrong_sweep(&errors))
+}
+
+/// Says what `expansion` would do, given what is stored.
+pub async fn plan(shared: &Shared, expansion: Expansion) -> Result<pb::PlanResponse, Status> {
+    let digests: Vec<RunDigest> = expansion.runs.iter().map(|run| run.digest.clone()).collect();
+    let lines: Vec<(RunDigest, LineDigest)> =
+        expansion.runs.iter().flat_map(|r| r.lines.iter().map(|line| (r.digest.clone(), line.digest()))).collect();
+    let trained = shared.store.trained(&digests).await?;
+    let measured = shared.store.measured(&lines).await?;
+    shared.compute(move || describe(&expansion, &trained, &measured)).await
+}
+
+fn describe(
+    expansion: &Expansion,
+    trained: &HashSet<RunDigest>,
+    measured: &HashSet<(RunDigest, LineDigest)>,
+) -> pb::PlanResponse {
+    let axes = expansion.axes.iter().map(|axis| pb::Axis {
+        setting: axis.setting.clone(),
+        values: axis.values.iter().map(ToString::to_string).collect(),
+    });
+    let mut plan = pb::PlanResponse { name: expansion.name.clone(), axes: axes.collect(), ..Default::default() };
+    for run in &expansion.runs {
+        let is_imported = matches!(run.spec.origin, Origin::Imported { .. });
+        let done = is_imported || trained.contains(&run.digest);
+        plan.runs_done += u32::from(done);
+        if !done {
+            plan.checkpoint_bytes += checkpoint_bytes(&run.spec);
+            plan.training_images += training_images(&run.spec);
+        }
+        for line in &run.lines {
+            plan.probe_jobs += 1;
+            plan.points += line.points();
+            if measured.contains(&(run.digest.clone(), line.digest())) {
+                plan.probe_jobs_done += 1;
+            } else {
+                plan.probe_images += probe_images(&run.spec.data, line);
+            }
+        }
+        plan.runs.push(pb::PlannedRun {
+            run: run.digest.to_string(),
+            model: run.spec.model.name().to_owned(),
+            seed: run.spec.seed(),
+            settings: serde_json::Value::Object(run.settings.clone()).to_string(),
+            done,
+        });
+    }
+    plan
+}
+
+/// Images of a split, after the data's own sizes.
+fn images(data: &DataSpec, split: Split) -> u64 {
+    let info = data.set.info();
+    let (asked, whole) = match split {
+        Split::Train => (data.train_size, info.train_size),
+        Split::Test => (data.test_size, info.test_size),
+    };
+    u64::from(asked.unwrap_or(whole).min(whole))
+}
+
+fn training_images(spec: &RunSpec) -> u64 {
+    match &spec.origin {
+        Origin::Trained { train, .. } => images(&spec.data, Split::Train) * u64::from(train.epochs),
+        Origin::Imported { .. } => 0,
+    }
+}
+
+/// Tensors of the kept checkpoints, 4 bytes a number, without the files' headers.
+fn checkpoint_bytes(spec: &RunSpec) -> u64 {
+    let info = spec.data.set.info();
+    let numbers = match spec.model.describe(info.input, info.classes) {
+        Ok(model) => model.theta_len() + model.buffers_len(),
+        // Expansion has refused such a model.
+        Err(_) => 0,
+    };
+    (4 * numbers * spec.tags().len()) as u64
+}
+
+fn probe_images(data: &DataSpec, line: &LineSpec) -> u64 {
+    let subset = line.subset.map_or(u64::MAX, u64::from);
+    let a_point: u64 = line.splits.iter().map(|&split| images(data, split).min(subset)).sum();
+    line.alphas.len() as u64 * a_point
+}

@@ -1,0 +1,229 @@
+//! `SweepService`: what users submit, follow and read.
+
+use futures::stream::{BoxStream, try_unfold};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use tonic::{Request, Response, Status};
+use tracing::{Instrument as _, info, info_span};
+use transect_common::job::JobState;
+use transect_common::pb;
+use transect_common::pb::sweep_service_server::SweepService;
+
+use super::paging::{MAX_ROWS, chunks, fill, page_size, page_token};
+use super::{Shared, imports, now, plan, translate, watch};
+use crate::status::{invalid, stopping};
+use crate::store::{CheckpointsOf, JobId, NewSweep, Page, Retry, Store, SweepId};
+
+/// Longest idempotency key, in characters.
+const MAX_KEY: usize = 128;
+
+/// Serves sweeps.
+#[derive(Debug)]
+pub struct Service {
+    shared: Shared,
+}
+
+impl Service {
+    /// Serves the sweeps of `shared`.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    async fn sweep(&self, id: SweepId) -> Result<Option<pb::Sweep>, Status> {
+        Ok(Some(translate::sweep(self.store().sweep(id).await?)))
+    }
+}
+
+#[tonic::async_trait]
+impl SweepService for Service {
+    async fn plan(&self, request: Request<pb::PlanRequest>) -> Result<Response<pb::PlanResponse>, Status> {
+        let expansion = plan::expand(&self.shared, request.into_inner().sweep_file).await?;
+        Ok(Response::new(plan::plan(&self.shared, expansion).await?))
+    }
+
+    async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
+        let pb::SubmitRequest { sweep_file, idempotency_key } = request.into_inner();
+        if idempotency_key.chars().count() > MAX_KEY {
+            return Err(invalid("idempotency_key", format!("it may have at most {MAX_KEY} characters")));
+        }
+        let expansion = plan::expand(&self.shared, sweep_file.clone()).await?;
+        let idempotency_key = match idempotency_key.as_str() {
+            "" => blake3::hash(sweep_file.as_bytes()).to_hex().to_string(),
+            key => key.to_owned(),
+        };
+        let new = NewSweep { file: sweep_file, idempotency_key, expansion };
+        let submitted = self.store().submit(new, now()).await?;
+        let (sweep, created) = (submitted.sweep, submitted.created);
+        info!(sweep = %sweep.id, name = sweep.name, runs = sweep.runs, jobs = sweep.jobs, created, "sweep submitted");
+        Ok(Response::new(pb::SubmitResponse { sweep: Some(translate::sweep(sweep)), created }))
+    }
+
+    async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        let sweep_file = self.store().sweep_file(id).await?;
+        Ok(Response::new(pb::GetResponse { sweep: self.sweep(id).await?, sweep_file }))
+    }
+
+    async fn list(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListResponse>, Status> {
+        let limit = page_size(request.get_ref().page_size)?;
+        let before = page_token(&request.get_ref().page_token, |token| token.parse::<SweepId>().ok())?;
+        let page = self.store().sweeps(before, limit).await?;
+        let next_page_token = page.next.map(|id| id.to_string()).unwrap_or_default();
+        let sweeps = page.rows.into_iter().map(translate::sweep).collect();
+        Ok(Response::new(pb::ListResponse { sweeps, next_page_token }))
+    }
+
+    type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        Ok(Response::new(watch::watch(self.shared.clone(), id).boxed()))
+    }
+
+    type ResultsStream = BoxStream<'static, Result<pb::ResultsResponse, Status>>;
+
+    async fn results(&self, request: Request<pb::ResultsRequest>) -> Result<Response<Self::ResultsStream>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        let store = self.shared.store.clone();
+        let pages = pages(self.shared.clone(), move |after| {
+            let store = store.clone();
+            async move { Ok(store.points(id, after, MAX_ROWS).await?) }
+        });
+        let rows = pages.map_ok(|rows| rows.into_iter().map(translate::line_point).collect());
+        Ok(Response::new(messages(rows).map_ok(|points| pb::ResultsResponse { points }).boxed()))
+    }
+
+    type CurvesStream = BoxStream<'static, Result<pb::CurvesResponse, Status>>;
+
+    async fn curves(&self, request: Request<pb::CurvesRequest>) -> Result<Response<Self::CurvesStream>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        let store = self.shared.store.clone();
+        let pages = pages(self.shared.clone(), move |after| {
+            let store = store.clone();
+            async move { Ok(store.curves(id, after, MAX_ROWS).await?) }
+        });
+        let rows = pages.map_ok(|rows| rows.into_iter().map(translate::curve_point).collect());
+        Ok(Response::new(messages(rows).map_ok(|points| pb::CurvesResponse { points }).boxed()))
+    }
+
+    async fn jobs(&self, request: Request<pb::JobsRequest>) -> Result<Response<pb::JobsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = page_size(request.page_size)?;
+        let after = page_token(&request.page_token, |token| token.parse().ok().map(JobId))?;
+        let state = match request.state.as_str() {
+            "" => None,
+            name => Some(JobState::from_name(name).ok_or_else(|| {
+                let names: Vec<_> = JobState::ALL.iter().map(|state| state.name()).collect();
+                invalid("state", format!("`{name}` is no state of a job; there are {}", names.join(", ")))
+            })?),
+        };
+        let id = self.store().find_sweep(&request.sweep).await?;
+        let page = self.store().jobs(id, state, after, limit).await?;
+        let mut next = page.next;
+        let mut jobs: Vec<pb::Job> = page.rows.into_iter().map(translate::job).collect();
+        // Long errors may fill a message before the page is.
+        let full = fill(&jobs);
+        if full < jobs.len() {
+            jobs.truncate(full);
+            next = jobs.last().map(|job| JobId(job.job_id as i64));
+        }
+        let next_page_token = next.map(|job| job.0.to_string()).unwrap_or_default();
+        Ok(Response::new(pb::JobsResponse { jobs, next_page_token }))
+    }
+
+    async fn cancel(&self, request: Request<pb::CancelRequest>) -> Result<Response<pb::CancelResponse>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        let cancelled = self.store().cancel(id, now()).await?;
+        info!(sweep = %id, jobs = cancelled, "sweep cancelled");
+        Ok(Response::new(pb::CancelResponse { sweep: self.sweep(id).await?, cancelled }))
+    }
+
+    async fn retry(&self, request: Request<pb::RetryRequest>) -> Result<Response<pb::RetryResponse>, Status> {
+        let pb::RetryRequest { sweep, machine_errors_only, cancelled } = request.into_inner();
+        let id = self.store().find_sweep(&sweep).await?;
+        let queued = self.store().retry(id, Retry { machine_errors_only, cancelled }, now()).await?;
+        info!(sweep = %id, jobs = queued, "sweep's jobs queued again");
+        Ok(Response::new(pb::RetryResponse { sweep: self.sweep(id).await?, queued }))
+    }
+
+    async fn import(&self, request: Request<pb::ImportRequest>) -> Result<Response<pb::ImportResponse>, Status> {
+        let request = request.into_inner();
+        let name = request.name.clone();
+        let span = info_span!("import", name);
+        let import = imports::checked(&self.shared, request).instrument(span).await?;
+        let created = self.store().import(import, now()).await?;
+        info!(name, created, "checkpoints imported");
+        Ok(Response::new(pb::ImportResponse { name, created }))
+    }
+
+    async fn checkpoints(
+        &self,
+        request: Request<pb::CheckpointsRequest>,
+    ) -> Result<Response<pb::CheckpointsResponse>, Status> {
+        use pb::checkpoints_request::Of;
+        let of = match request.into_inner().of {
+            None => return Err(invalid("of", "name a sweep, a run or an import")),
+            Some(Of::Sweep(sweep)) => CheckpointsOf::Sweep(self.store().find_sweep(&sweep).await?),
+            Some(Of::Import(name)) => CheckpointsOf::Import(name),
+            Some(Of::Run(digits)) => {
+                let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+                if !(6..=64).contains(&digits.len()) || !digits.bytes().all(is_digit) {
+                    let message =
+                        format!("`{digits}` does not begin a run's digest: 6 to 64 of 0-9 and a-f are needed");
+                    return Err(invalid("run", message));
+                }
+                CheckpointsOf::Run(digits)
+            }
+        };
+        let checkpoints = self.store().checkpoints(&of).await?;
+        let checkpoints = checkpoints.into_iter().map(translate::checkpoint).collect();
+        Ok(Response::new(pb::CheckpointsResponse { checkpoints }))
+    }
+
+    async fn workers(&self, _: Request<pb::WorkersRequest>) -> Result<Response<pb::WorkersResponse>, Status> {
+        let workers = self.store().workers().await?.into_iter().map(translate::worker).collect();
+        Ok(Response::new(pb::WorkersResponse { workers }))
+    }
+}
+
+/// Reads page after page as the client takes them.
+fn pages<T, C, F>(
+    shared: Shared,
+    read: impl Fn(Option<C>) -> F + Clone + Send + 'static,
+) -> impl Stream<Item = Result<Vec<T>, Status>> + Send
+where
+    T: Send,
+    C: Send + 'static,
+    F: Future<Output = Result<Page<T, C>, Status>> + Send,
+{
+    /// Where to read on.
+    enum Place<C> {
+        Page(Option<C>),
+        End,
+    }
+    try_unfold(Place::Page(None), move |place| {
+        let (read, stop) = (read.clone(), shared.stop.clone());
+        async move {
+            let Place::Page(after) = place else {
+                return Ok(None);
+            };
+            if stop.is_cancelled() {
+                // Half of the results must not look like all of them.
+                return Err(stopping());
+            }
+            let page = read(after).await?;
+            let next = page.next.map_or(Place::End, |cursor| Place::Page(Some(cursor)));
+            Ok(Some((page.rows, next)))
+        }
+    })
+}
+
+/// Cuts pages of rows into messages of a size that clients take.
+fn messages<M: prost::Message + 'static>(
+    rows: impl Stream<Item = Result<Vec<M>, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<Vec<M>, Status>> + Send + 'static {
+    rows.map_ok(|rows| futures::stream::iter(chunks(rows).into_iter().map(Ok))).try_flatten()
+}

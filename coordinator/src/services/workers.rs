@@ -1,0 +1,182 @@
+//! `WorkerService`: leases, signs of life, and reports.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+use transect_common::digest::RunDigest;
+use transect_common::pb;
+use transect_common::pb::worker_service_server::WorkerService;
+
+use super::reports::{Rows, job_attempt};
+use super::{Shared, now, translate};
+use crate::status::{cut, invalid, stopping};
+use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
+
+/// Longest wait of a long poll.
+const MAX_WAIT: u32 = 60;
+/// Most jobs of a lease, and rows of a report.
+const MAX_JOBS: u32 = 1000;
+const MAX_REPORT: usize = 100_000;
+/// A waiting worker asks again at most, and at least, this often: many may wait for one change, and a back-off ends
+/// without one.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest texts of a worker about itself that are kept, in bytes.
+const MAX_TEXT: usize = 256;
+
+/// Serves workers.
+#[derive(Debug)]
+pub struct Service {
+    shared: Shared,
+}
+
+impl Service {
+    /// Serves the workers of `shared`.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Waits for work until `deadline`.
+    async fn wait_for_work(&self, wish: LeaseWish, deadline: Instant) -> Result<Option<Lease>, Status> {
+        let mut changed = self.shared.store.changed();
+        loop {
+            changed.mark_unchanged();
+            let lease = self.shared.store.lease(wish.clone(), now()).await?;
+            if lease.is_some() || Instant::now() >= deadline {
+                return Ok(lease);
+            }
+            sleep(LEAST_PAUSE).await;
+            // Either way it is time to ask again.
+            let _ = timeout_at(deadline.min(Instant::now() + MOST_PAUSE), changed.changed()).await;
+        }
+    }
+}
+
+fn worker_id(text: &str) -> Result<WorkerId, Status> {
+    text.parse().map_err(|()| invalid("worker_id", format!("`{text}` is no worker id such as `w-3`; register first")))
+}
+
+#[tonic::async_trait]
+impl WorkerService for Service {
+    async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterResponse>, Status> {
+        let info = request.into_inner().info.ok_or_else(|| invalid("info", "say what the worker is"))?;
+        let mut info = translate::info_from_wire(info);
+        for text in [&mut info.host, &mut info.device, &mut info.device_name, &mut info.libtorch, &mut info.version] {
+            *text = cut(text, MAX_TEXT);
+        }
+        if info.device.is_empty() {
+            return Err(invalid("info.device", "say which device the worker has, such as `cpu` or `cuda:0`"));
+        }
+        let (host, device, pid) = (info.host.clone(), info.device.clone(), info.pid);
+        let worker = self.shared.store.register(info, now()).await?;
+        info!(%worker, host, device, pid, "worker registered");
+        let lease_ms = self.shared.lease.as_millis() as u64;
+        let heartbeat_ms = (lease_ms / 3).max(1);
+        Ok(Response::new(pb::RegisterResponse { worker_id: worker.to_string(), lease_ms, heartbeat_ms }))
+    }
+
+    async fn lease(&self, request: Request<pb::LeaseRequest>) -> Result<Response<pb::LeaseResponse>, Status> {
+        let request = request.into_inner();
+        let worker = worker_id(&request.worker_id)?;
+        if request.max_jobs > MAX_JOBS {
+            return Err(invalid("max_jobs", format!("ask for 1 to {MAX_JOBS} jobs, not {}", request.max_jobs)));
+        }
+        if request.wait_seconds > MAX_WAIT {
+            return Err(invalid("wait_seconds", format!("wait 0 to {MAX_WAIT} s, not {}", request.wait_seconds)));
+        }
+        let runs = request.cached_runs.iter().take(100).map(|run| run.parse::<RunDigest>());
+        let cached_runs = runs.collect::<Result<_, _>>().map_err(|e| invalid("cached_runs", format!("{e}")))?;
+        let wish = LeaseWish { worker, max_jobs: request.max_jobs.max(1), cached_runs };
+        let deadline = Instant::now() + Duration::from_secs(request.wait_seconds.into());
+        let lease = tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return Err(stopping()),
+            lease = self.wait_for_work(wish, deadline) => lease?,
+        };
+        if let Some(lease) = &lease {
+            let jobs: Vec<i64> = lease.jobs.iter().map(|leased| leased.job.job.0).collect();
+            debug!(%worker, run = lease.run.short(), ?jobs, "leased");
+        }
+        Ok(Response::new(lease.map(translate::lease).unwrap_or_default()))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<pb::HeartbeatRequest>,
+    ) -> Result<Response<pb::HeartbeatResponse>, Status> {
+        let pb::HeartbeatRequest { worker_id: id, jobs, draining } = request.into_inner();
+        let worker = worker_id(&id)?;
+        let jobs = jobs.into_iter().map(|progress| JobProgress {
+            job: job_attempt(progress.job.unwrap_or_default()),
+            fraction: if progress.fraction.is_nan() { 0.0 } else { progress.fraction.clamp(0.0, 1.0) },
+            text: cut(&progress.text, MAX_TEXT),
+        });
+        let jobs: Vec<JobProgress> = jobs.collect();
+        let stop = self.shared.store.heartbeat(worker, &jobs, draining, now()).await?;
+        for job in &stop {
+            info!(%worker, job = job.job.0, attempt = job.attempt.0, "the worker holds a job that is no longer its");
+        }
+        Ok(Response::new(pb::HeartbeatResponse { stop: stop.into_iter().map(translate::job_attempt).collect() }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<Streaming<pb::ReportRequest>>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let mut stream = request.into_inner();
+        let mut requests = Vec::new();
+        while let Some(request) = stream.message().await? {
+            if requests.len() == MAX_REPORT {
+                return Err(invalid("row", format!("a report has at most {MAX_REPORT} rows; send several")));
+            }
+            requests.push(request);
+        }
+        let Some(first) = requests.first() else {
+            return Ok(Response::new(pb::ReportResponse::default()));
+        };
+        let worker = worker_id(&first.worker_id)?;
+        let read = self.shared.blocking(move |artifacts| {
+            let mut rows = Rows::default();
+            for (place, request) in (0..).zip(requests) {
+                rows.add(place, request, artifacts)?;
+            }
+            Ok(rows)
+        });
+        let Rows { rows, mut refused } = read.await?;
+        log_ends(worker, &rows);
+        let reported = self.shared.store.report(worker, rows, now()).await?;
+        refused.extend(reported.refused);
+        refused.sort_by_key(|refusal| refusal.place);
+        for Refusal { job, place, reason, message } in &refused {
+            let (job, attempt) = (job.job.0, job.attempt.0);
+            warn!(%worker, job, attempt, row = place, reason = reason.name(), message, "refused a row");
+        }
+        let refused = refused.into_iter().map(|refusal| pb::Refusal {
+            job: Some(translate::job_attempt(refusal.job)),
+            row: refusal.place,
+            reason: refusal.reason.name().to_owned(),
+            message: refusal.message,
+        });
+        Ok(Response::new(pb::ReportResponse { stored: reported.stored, refused: refused.collect() }))
+    }
+
+    async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveResponse>, Status> {
+        let worker = worker_id(&request.get_ref().worker_id)?;
+        let released = self.shared.store.leave(worker, now()).await?;
+        info!(%worker, released, "worker left");
+        Ok(Response::new(pb::LeaveResponse { released: u32::try_from(released).unwrap_or(u32::MAX) }))
+    }
+}
+
+fn log_ends(worker: WorkerId, rows: &[crate::store::ReportRow]) {
+    for report in rows {
+        let (job, attempt) = (report.job.job.0, report.job.attempt.0);
+        match &report.row {
+            Row::Done { seconds, .. } => info!(%worker, job, attempt, seconds, "job done"),
+            Row::Failed { class, message } => warn!(%worker, job, attempt, %class, message, "attempt failed"),
+            _ => {}
+        }
+    }
+}
