@@ -3,9 +3,6 @@
 /// Losses that a logarithmic axis shows, in nats; what lies outside is cut off at its edge.
 const SHOWN_LOSSES: (f64, f64) = (1e-6, 1e6);
 
-/// Largest loss over smallest above which the axis is logarithmic.
-const LOGARITHMIC_ABOVE: f64 = 100.0;
-
 /// An axis from `low` to `high`, `low < high`; both positive on a logarithmic one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
@@ -28,9 +25,9 @@ impl Scale {
         Self { finest: 1.0, ..Self::linear(low, high) }
     }
 
-    /// For losses in nats: from 0, or logarithmic when they span more than two decades. Takes no notice of values that
+    /// For losses in nats: from 0, or logarithmic when the largest is more than `logarithmic_above` times the smallest. Takes no notice of values that
     /// are not finite.
-    pub fn of_losses(values: impl Iterator<Item = f64>) -> Self {
+    pub fn of_losses(values: impl Iterator<Item = f64>, logarithmic_above: f64) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|&value| value.is_finite() && value > 0.0) {
             (low, high) = (low.min(value), high.max(value));
@@ -38,18 +35,13 @@ impl Scale {
         if high <= 0.0 {
             return Self::linear(0.0, 1.0);
         }
-        if high / low <= LOGARITHMIC_ABOVE {
+        if high / low <= logarithmic_above {
             return Self::linear(0.0, 1.05 * high);
         }
         let (least, most) = SHOWN_LOSSES;
         let (low, high) = (low.clamp(least, most / 1e3), high.clamp(least * 1e3, most));
         let margin = (high / low).powf(0.04);
         Self { low: low / margin, high: high * margin, logarithmic: true, finest: 0.0 }
-    }
-
-    /// Whether equal distances are equal ratios.
-    pub fn is_logarithmic(&self) -> bool {
-        self.logarithmic
     }
 
     /// Whether `value` lies between the ends.
@@ -63,15 +55,6 @@ impl Scale {
             (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
         } else {
             (value - self.low) / (self.high - self.low)
-        }
-    }
-
-    /// The value that stands at `share`.
-    pub fn value(&self, share: f64) -> f64 {
-        if self.logarithmic {
-            self.low * (self.high / self.low).powf(share)
-        } else {
-            self.low + share * (self.high - self.low)
         }
     }
 
@@ -97,9 +80,13 @@ impl Scale {
     }
 
     fn decades(&self, wanted: usize) -> Vec<(f64, String)> {
-        let every = (self.powers().count() as i32).div_euclid(wanted as i32 + 1) + 1;
+        let decades = (self.high / self.low).log10();
+        let every = (decades / wanted as f64).ceil() as i32;
         let shown = self.powers().filter(|power| power.rem_euclid(every) == 0);
-        shown.map(|power| (10_f64.powi(power), power_of_ten(power))).filter(|&(value, _)| self.holds(value)).collect()
+        let multiples: &[f64] = if decades < 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let ticks = shown.flat_map(|power| multiples.iter().map(move |m| (m * 10_f64.powi(power), *m, power)));
+        let ticks = ticks.filter(|(value, ..)| self.holds(*value));
+        ticks.map(|(value, multiple, power)| (value, logarithmic_label(multiple, power))).collect()
     }
 
     fn round_numbers(&self, wanted: usize) -> Vec<(f64, String)> {
@@ -118,15 +105,15 @@ impl Scale {
     }
 }
 
-/// `0.01`, `0.1`, `1`, `10`, `100`, else `10⁻⁵`.
-fn power_of_ten(power: i32) -> String {
+/// `0.01`, `0.2`, `50`, `1000`, else `10⁻⁵` or `2·10⁻⁵`.
+fn logarithmic_label(multiple: f64, power: i32) -> String {
     if (-2..=3).contains(&power) {
-        return 10_f64.powi(power).to_string();
+        return format!("{:.*}", -power.min(0) as usize, multiple * 10_f64.powi(power));
     }
     let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-    let raised =
-        power.to_string().chars().map(|c| c.to_digit(10).map_or('⁻', |d| digits[d as usize])).collect::<String>();
-    format!("10{raised}")
+    let raised = power.to_string();
+    let raised: String = raised.chars().map(|c| c.to_digit(10).map_or('⁻', |d| digits[d as usize])).collect();
+    if multiple > 1.0 { format!("{multiple}·10{raised}") } else { format!("10{raised}") }
 }
 
 #[cfg(test)]
@@ -135,6 +122,10 @@ mod tests {
 
     fn labels(scale: Scale) -> Vec<String> {
         scale.ticks(5).into_iter().map(|(_, label)| label).collect()
+    }
+
+    fn scale_of(losses: &[f64]) -> Scale {
+        Scale::of_losses(losses.iter().copied(), 100.0)
     }
 
     #[test]
@@ -148,10 +139,12 @@ mod tests {
 
     #[test]
     fn losses_over_two_decades_go_on_a_logarithmic_axis() {
-        assert!(!Scale::of_losses([0.1, 2.3].into_iter()).is_logarithmic());
-        let wide = Scale::of_losses([0.004, 12.0, f64::NAN, f64::INFINITY].into_iter());
-        assert!(wide.is_logarithmic() && wide.holds(0.004) && wide.holds(12.0));
+        assert!(!scale_of(&[0.1, 2.3]).logarithmic);
+        let wide = scale_of(&[0.004, 12.0, f64::NAN, f64::INFINITY]);
+        assert!(wide.logarithmic && wide.holds(0.004) && wide.holds(12.0));
         assert_eq!(labels(wide), ["0.01", "0.1", "1", "10"]);
+        let narrow = scale_of(&[0.08, 11.0]);
+        assert_eq!(labels(narrow), ["0.1", "0.2", "0.5", "1", "2", "5", "10"]);
         assert!(wide.minor_ticks().iter().all(|&v| wide.holds(v)));
     }
 
@@ -160,21 +153,20 @@ mod tests {
         for losses in
             [vec![0.0, 0.0], vec![], vec![f64::NAN], vec![1e-300, 1e300], vec![1e200, 1e303], vec![1e-30, 1e-20]]
         {
-            let scale = Scale::of_losses(losses.iter().copied());
+            let scale = scale_of(&losses);
             assert!(scale.low < scale.high && scale.low.is_finite() && scale.high.is_finite(), "{losses:?} {scale:?}");
             let ticks = scale.ticks(5);
-            assert!((2..=8).contains(&ticks.len()), "{losses:?} {ticks:?}");
+            assert!((2..=9).contains(&ticks.len()), "{losses:?} {ticks:?}");
             assert!(losses.iter().all(|&l| l.is_nan() || scale.share(l).is_finite()), "{losses:?}");
         }
-        assert_eq!(power_of_ten(-5), "10⁻⁵");
+        assert_eq!([logarithmic_label(1.0, -5), logarithmic_label(2.0, 4)], ["10⁻⁵", "2·10⁴"]);
     }
 
     #[test]
-    fn share_and_value_are_inverse() {
-        for scale in [Scale::linear(-1.0, 3.0), Scale::of_losses([0.001, 5.0].into_iter())] {
-            for share in [0.0, 0.3, 1.0] {
-                assert!((scale.share(scale.value(share)) - share).abs() < 1e-12);
-            }
+    fn shares_run_from_0_to_1_along_the_axis() {
+        for scale in [Scale::linear(-1.0, 3.0), scale_of(&[0.001, 5.0])] {
+            assert!(scale.share(scale.low).abs() < 1e-12 && (scale.share(scale.high) - 1.0).abs() < 1e-12);
+            assert!(scale.share(1.0) > 0.0 && scale.share(1.0) < scale.share(2.0) && scale.share(9.0) > 1.0);
         }
     }
 }

@@ -3,15 +3,7 @@
 //!
 //! Units are CSS pixels (1/96 inch) from the top left corner; sizes of text are those of the em.
 
-use std::sync::LazyLock;
-
-use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
-
-/// The font of every text. DejaVu comes with the program, because a server may have no fonts at all.
-pub const FONT: &str = "DejaVu Sans";
-
-/// DejaVu's line height over its em (ascent 1901 + descent 483 over 2048 units): plotters takes the former for the size.
-pub const LINE_HEIGHT: f64 = (1901.0 + 483.0) / 2048.0;
+use super::font;
 
 /// Red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +113,11 @@ impl Canvas {
         self.marks.push(Mark::Rectangle { at, size, color });
     }
 
+    /// Draws a filled circle.
+    pub fn dot(&mut self, at: (f64, f64), radius: f64, color: Color) {
+        self.marks.push(Mark::Dot { at, radius, color });
+    }
+
     /// Writes from left to right, with the base line at `at`.
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, anchor: Anchor, look: Type) {
         self.marks.push(Mark::Text { at, text: text.into(), anchor, upward: false, look });
@@ -132,24 +129,9 @@ impl Canvas {
     }
 }
 
-/// The font for plotters, in pixels of the em.
-pub fn font(size: f64, bold: bool) -> FontDesc<'static> {
-    static REGISTERED: LazyLock<()> = LazyLock::new(|| {
-        let fonts = [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())];
-        for (style, bytes) in fonts {
-            assert!(register_font(FONT, style, bytes).is_ok(), "the built-in font is a font");
-        }
-    });
-    LazyLock::force(&REGISTERED);
-    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
-    FontDesc::new(FontFamily::Name(FONT), size * LINE_HEIGHT, style)
-}
-
 /// Width of a text.
 pub fn width(text: &str, look: Type) -> f64 {
-    // Measured large, because plotters answers in whole pixels.
-    let (width, _) = font(1000.0, look.bold).box_size(text).expect("the font is registered");
-    f64::from(width) / 1000.0 * look.size
+    font::width(text, look.size, look.bold)
 }
 
 /// `text` as lines no wider than `limit`, broken at spaces.
@@ -182,12 +164,6 @@ mod tests {
     use super::*;
 
     const LOOK: Type = Type { size: 10.0, bold: false, color: Color::BLACK };
-
-    #[test]
-    fn text_has_the_width_of_its_glyphs() {
-        // DejaVu Sans: `0` is 1303 units wide, of 2048 to the em.
-        assert!((width("0000", LOOK) - 4.0 * 10.0 * 1303.0 / 2048.0).abs() < 0.02);
-    }
 
     #[test]
     fn long_text_is_wrapped_or_shortened_to_fit() {

@@ -3,23 +3,40 @@
 use std::collections::BTreeSet;
 
 use super::figure::{self, Heading};
-use super::series::{Group, Measure};
+use super::heatmap;
+use super::series::{Group, Measure, Panel};
 use super::settings::Setting;
 
 /// Of the losses or accuracies on lines.
 pub fn of_lines(sweep: &str, measure: Measure, group: &Group) -> Heading {
-    let (from, to, hold) = &group.line;
+    let (from, to, _) = &group.line;
     let what = match measure {
         Measure::Loss => "loss",
         Measure::Accuracy => "accuracy",
     };
-    let mut dependence = vec![format!("Where only some layers move, the others are held at {hold}.")];
-    dependence.extend(images(group));
+    let mut dependence = vec![held(group)];
+    dependence.extend(images(group.panels()));
     Heading {
         title: format!("{sweep}: {what} on the line from {from} to {to}"),
         notes: notes(group, dependence),
         x_title: format!("alpha (0 = {from}, 1 = {to})"),
         legend: "what moves".to_owned(),
+    }
+}
+
+/// Of the mean losses on lines as a picture of layers by alpha.
+pub fn of_layers(sweep: &str, group: &Group) -> Heading {
+    let lines = of_lines(sweep, Measure::Loss, group);
+    let mut sentences = vec![held(group)];
+    sentences.extend(images(group.columns.iter().filter_map(heatmap::chosen)));
+    sentences
+        .extend(seeds(group).map(|(_, seeds)| format!("Colours: mean of {seeds}, grey where a value is not finite.")));
+    let mut notes: Vec<String> = settings(group).into_iter().collect();
+    notes.push(sentences.join(" "));
+    Heading {
+        title: format!("{sweep}: loss of every layer's line from {} to {}", group.line.0, group.line.1),
+        notes,
+        ..lines
     }
 }
 
@@ -65,10 +82,7 @@ pub fn file_name(text: &str) -> String {
 }
 
 fn notes(group: &Group, mut sentences: Vec<String>) -> Vec<String> {
-    let mut notes = vec![];
-    if !group.settings.is_empty() {
-        notes.push(group.settings.iter().map(Setting::describe).collect::<Vec<_>>().join(", "));
-    }
+    let mut notes: Vec<String> = settings(group).into_iter().collect();
     sentences.extend(runs(group));
     match group.not_finite() {
         0 => {}
@@ -84,24 +98,42 @@ fn notes(group: &Group, mut sentences: Vec<String>) -> Vec<String> {
     notes
 }
 
-/// How many images each value is the mean of: `2,000 train and 2,000 test images.`
-fn images(group: &Group) -> Option<String> {
-    let counts: BTreeSet<(u8, &str, u64)> =
-        group.panels().map(|panel| (u8::from(panel.split != "train"), panel.split.as_str(), panel.images)).collect();
+/// `lr = 0.1, momentum = 0.9`
+fn settings(group: &Group) -> Option<String> {
+    let described: Vec<String> = group.settings.iter().map(Setting::describe).collect();
+    (!described.is_empty()).then(|| described.join(", "))
+}
+
+fn held(group: &Group) -> String {
+    format!("Where only some layers move, the others are held at {}.", group.line.2)
+}
+
+/// How many images each value is the mean of: `2,000 train and 2,000 test images`.
+fn images<'a>(panels: impl Iterator<Item = &'a Panel>) -> Option<String> {
+    let counts: BTreeSet<(bool, &str, u64)> =
+        panels.map(|panel| (panel.split != "train", panel.split.as_str(), panel.images)).collect();
     let counts: Vec<String> =
         counts.iter().map(|(_, split, images)| format!("{} {split}", thousands(*images))).collect();
     (!counts.is_empty()).then(|| format!("Each value is over {} images.", counts.join(" and ")))
 }
 
-/// What thin and bold lines are.
+/// What thin and thick lines are.
 fn runs(group: &Group) -> Option<String> {
+    match seeds(group)? {
+        (1, seed) => Some(format!("One run: {seed}.")),
+        (_, seeds) => Some(format!("Thin: {seeds}; thick: their mean.")),
+    }
+}
+
+/// Number of seeds, and their names in a piece that does not break: `seeds 0, 1, 2`.
+fn seeds(group: &Group) -> Option<(usize, String)> {
     let seeds: BTreeSet<u64> = group.traces().flat_map(|trace| &trace.seeds).copied().collect();
-    let named = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let named = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(",\u{a0}");
     match seeds.len() {
         0 => None,
-        1 => Some(format!("Seed {named}.")),
-        2..=8 => Some(format!("Thin: seeds {named}; bold: their mean.")),
-        count => Some(format!("Thin: each of {count} seeds; bold: their mean.")),
+        1 => Some((1, format!("seed\u{a0}{named}"))),
+        count @ 2..=8 => Some((count, format!("seeds\u{a0}{named}"))),
+        count => Some((count, format!("each of {count} seeds"))),
     }
 }
 

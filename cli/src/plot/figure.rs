@@ -12,15 +12,21 @@ use super::series::{Column, Measure, Panel, Trace};
 pub const MOST_COLUMNS: usize = 4;
 
 const TITLE: Type = Type { size: 15.0, bold: true, color: Color::BLACK };
-const NOTE: Type = Type { size: 10.0, bold: false, color: Color::GREY };
-const MODEL: Type = Type { size: 12.0, bold: true, color: Color::BLACK };
+/// What is said in passing.
+pub const NOTE: Type = Type { size: 10.0, bold: false, color: Color::GREY };
+/// Names of columns.
+pub const MODEL: Type = Type { size: 12.0, bold: true, color: Color::BLACK };
 
-const MARGIN: f64 = 18.0;
+/// Around everything.
+pub const MARGIN: f64 = 18.0;
+/// Largest loss over smallest above which an axis is logarithmic.
+const LOGARITHMIC_ABOVE: f64 = 100.0;
 const PANEL_WIDTH: f64 = 310.0;
 const BETWEEN_PANELS: f64 = 22.0;
 const BESIDE_LEGEND: f64 = 14.0;
 const BETWEEN_COLUMNS: f64 = 26.0;
-const HEADER: f64 = 22.0;
+/// Above the panels, for the name of their column.
+pub const HEADER: f64 = 22.0;
 
 /// What the figure is of.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,11 +84,8 @@ pub fn compose(heading: &Heading, across: Across, columns: &[Column]) -> Canvas 
     let mut left = MARGIN;
     for Laid { column, entries, legend_width } in &laid {
         let x = left + LEFT_GUTTER;
-        canvas.text((x, top - 9.0), &column.model, Anchor::Start, MODEL);
-        let after = x + canvas::width(&column.model, MODEL) + 8.0;
-        let detail = canvas::shortened(&column.detail, NOTE, x + PANEL_WIDTH + legend_width - after);
-        canvas.text((after, top - 9.0), detail, Anchor::Start, NOTE);
-        let loss_scale = Scale::of_losses(losses(column));
+        column_title(&mut canvas, column, (x, top), PANEL_WIDTH + legend_width);
+        let loss_scale = Scale::of_losses(losses(column), LOGARITHMIC_ABOVE);
         for (row, panel) in column.panels.iter().enumerate() {
             let y = top + row as f64 * (panel_height + BETWEEN_PANELS);
             let lowest = row + 1 == column.panels.len();
@@ -121,10 +124,20 @@ pub fn head(canvas: &mut Canvas, heading: &Heading, inner: f64) -> f64 {
     y
 }
 
+/// Writes the model and its details above a column that begins at `x` and `top`.
+pub fn column_title(canvas: &mut Canvas, column: &Column, (x, top): (f64, f64), width: f64) {
+    canvas.text((x, top - 9.0), &column.model, Anchor::Start, MODEL);
+    if !column.detail.is_empty() {
+        let indent = canvas::width(&column.model, MODEL) + 8.0;
+        let detail = canvas::shortened(&column.detail, NOTE, width - indent);
+        canvas.text((x + indent, top - 9.0), detail, Anchor::Start, NOTE);
+    }
+}
+
 /// Number of finite values that lie beyond the ends of their axis.
 pub fn cut_off(columns: &[Column]) -> usize {
     let of_column = |column: &Column| {
-        let scale = Scale::of_losses(losses(column));
+        let scale = Scale::of_losses(losses(column), LOGARITHMIC_ABOVE);
         losses(column).filter(|loss| loss.is_finite() && !scale.holds(*loss)).count()
     };
     columns.iter().map(of_column).sum()
@@ -146,7 +159,7 @@ fn entries(column: &Column) -> Vec<Entry> {
         }
     }
     let mut colors = palette::colors(labels.iter().filter(|label| **label != "all").count()).into_iter();
-    let mean = if labels.len() > palette::MOST_DISTINCT + 1 { 1.0 } else { 1.6 };
+    let mean = if labels.len() > palette::MOST_DISTINCT + 1 { 1.0 } else { 1.7 };
     let entry = |label: &str| match label {
         "all" => Some(Entry { label: label.to_owned(), color: Color::BLACK, pen: 2.4 }),
         _ => Some(Entry { label: label.to_owned(), color: colors.next()?, pen: mean }),

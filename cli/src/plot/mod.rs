@@ -1,4 +1,5 @@
-//! Figures of a sweep's results, for people and papers: losses and accuracies on lines, and training curves, each as SVG
+//! Figures of a sweep's results, for people and papers: losses and accuracies on lines, layers by alpha where there
+//! are many, and training curves, each as SVG
 //! and as PNG (two pixels for each CSS pixel of the SVG).
 //!
 //! Rows of results are grouped into data ([`series`]), laid out as a drawing that is plain data too ([`figure`],
@@ -11,6 +12,8 @@ mod axis;
 mod canvas;
 mod caption;
 mod figure;
+mod font;
+mod heatmap;
 mod legend;
 mod palette;
 mod panel;
@@ -26,8 +29,8 @@ use std::path::{Path, PathBuf};
 use transect_common::pb;
 
 use canvas::Canvas;
-use figure::{Across, Heading, MOST_COLUMNS};
-use series::{Group, Measure};
+use figure::{Across, MOST_COLUMNS};
+use series::{Column, Group, Measure};
 
 /// Figures that could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +72,29 @@ pub fn draw(
     }
     std::fs::create_dir_all(out).map_err(|source| PlotError::Folder { path: out.to_owned(), source })?;
     let mut writer = Writer { sweep, out, names: BTreeSet::new(), files: vec![] };
-    let across = Across::Alpha;
-    for (what, measure) in [("loss", Measure::Loss), ("accuracy", Measure::Accuracy)] {
-        let heading = |group: &Group| caption::of_lines(sweep, measure, group);
-        writer.figures(what, &series::lines(points, measure), across, heading)?;
-    }
-    let heading = |group: &Group| caption::of_training(sweep, group);
-    writer.figures("training", &series::curves(curves), Across::Epoch, heading)?;
+    let losses = series::lines(points, Measure::Loss);
+    writer.figures(
+        "loss",
+        &losses,
+        |_| true,
+        |group, columns| figure::compose(&caption::of_lines(sweep, Measure::Loss, group), Across::Alpha, columns),
+    )?;
+    writer.figures("layers", &losses, heatmap::is_worth_it, |group, columns| {
+        heatmap::compose(&caption::of_layers(sweep, group), columns)
+    })?;
+    let accuracies = series::lines(points, Measure::Accuracy);
+    writer.figures(
+        "accuracy",
+        &accuracies,
+        |_| true,
+        |group, columns| figure::compose(&caption::of_lines(sweep, Measure::Accuracy, group), Across::Alpha, columns),
+    )?;
+    writer.figures(
+        "training",
+        &series::curves(curves),
+        |_| true,
+        |group, columns| figure::compose(&caption::of_training(sweep, group), Across::Epoch, columns),
+    )?;
     Ok(writer.files)
 }
 
@@ -87,19 +106,19 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes one figure for each group, or several when a group has more than [`MOST_COLUMNS`].
+    /// Writes one figure for each group, of the columns that it `takes`; several when they are more than [`MOST_COLUMNS`].
     fn figures(
         &mut self,
         what: &str,
         groups: &[Group],
-        across: Across,
-        heading: impl Fn(&Group) -> Heading,
+        takes: fn(&Column) -> bool,
+        compose: impl Fn(&Group, &[Column]) -> Canvas,
     ) -> Result<(), PlotError> {
         for group in groups {
-            let heading = heading(group);
-            for columns in group.columns.chunks(MOST_COLUMNS) {
+            let columns: Vec<Column> = group.columns.iter().filter(|column| takes(column)).cloned().collect();
+            for columns in columns.chunks(MOST_COLUMNS) {
                 let name = self.name(what, &caption::slug(group, groups));
-                self.write(&name, &figure::compose(&heading, across, columns))?;
+                self.write(&name, &compose(group, columns))?;
             }
         }
         Ok(())

@@ -119,11 +119,7 @@ impl Axes<'_> {
         self.draw_values(canvas, &trace.mean, pen.mean, pen.color, 1.0);
         if trace.mean.len() <= MOST_DOTS {
             for &(x, y) in trace.mean.iter().filter(|(_, y)| self.y.holds(*y)) {
-                canvas.marks.push(super::canvas::Mark::Dot {
-                    at: (self.across(x), self.up(self.y.share(y))),
-                    radius: 1.2 * pen.mean,
-                    color: pen.color,
-                });
+                canvas.dot((self.across(x), self.up(self.y.share(y))), 1.2 * pen.mean, pen.color);
             }
         }
     }
@@ -135,7 +131,7 @@ impl Axes<'_> {
             if let [(x, share)] = shares[..]
                 && (0.0..=1.0).contains(&share)
             {
-                canvas.marks.push(super::canvas::Mark::Dot { at: (x, self.up(share)), radius: 1.2 * width, color });
+                canvas.dot((x, self.up(share)), 1.2 * width, color);
             }
             for piece in cut(&shares) {
                 let points = piece.into_iter().map(|(x, share)| (x, self.up(share))).collect();

@@ -1,15 +1,15 @@
 //! Writes a drawing as PNG, with two pixels for each of the drawing's.
 //!
 //! plotters rounds coordinates to whole pixels and does not smooth edges, so the drawing is made twice as large again and
-//! each 2 x 2 block averaged.
+//! each 2 x 2 block averaged. It also sets text on whole pixels, so glyphs are painted here.
 
 use std::path::Path;
 
 use plotters::prelude::{BitMapBackend, DrawingBackend};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontTransform, RGBAColor, ShapeStyle, TextStyle};
+use plotters::style::{Color as _, RGBAColor, ShapeStyle};
 
-use super::canvas::{self, Anchor, Canvas, Color, LINE_HEIGHT, Mark};
+use super::canvas::{Anchor, Canvas, Color, Mark};
+use super::font;
 
 /// Pixels of the file for one of the drawing.
 pub const SCALE: u32 = 2;
@@ -53,21 +53,16 @@ fn draw(backend: &mut BitMapBackend<'_>, mark: &Mark) -> Result<(), DrawError> {
         }
         Mark::Text { at, text, anchor, upward, look } => {
             let size = look.size * f64::from(SCALE * OVERSAMPLING);
-            let horizontal = match anchor {
-                Anchor::Start => HPos::Left,
-                Anchor::Middle => HPos::Center,
-                Anchor::End => HPos::Right,
+            let before = match anchor {
+                Anchor::Start => 0.0,
+                Anchor::Middle => font::width(text, size, look.bold) / 2.0,
+                Anchor::End => font::width(text, size, look.bold),
             };
-            let turn = if *upward { FontTransform::Rotate270 } else { FontTransform::None };
-            let color = rgba(look.color, 1.0);
-            let style = TextStyle::from(canvas::font(size, look.bold).transform(turn))
-                .color(&color)
-                .pos(Pos::new(horizontal, VPos::Top));
-            // plotters puts the base line half a line below the position it is given.
-            let rise = (size * LINE_HEIGHT / 2.0).round() as i32;
-            let (x, y) = pixel(*at);
-            let at = if *upward { (x - rise, y) } else { (x, y - rise) };
-            backend.draw_text(text, &style, at)?;
+            let (left, base) = pixel(*at);
+            font::paint(text, size, look.bold, -before, |x, y, coverage| {
+                let place = if *upward { (left + y, base - 1 - x) } else { (left + x, base + y) };
+                backend.draw_pixel(place, rgba(look.color, coverage).to_backend_color())
+            })?;
         }
     }
     Ok(())

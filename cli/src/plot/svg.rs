@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::canvas::{Anchor, Canvas, Color, FONT, Mark};
+use super::canvas::{Anchor, Canvas, Color, Mark};
+use super::font::FAMILY;
 
 /// The drawing as an SVG document.
 pub fn svg(canvas: &Canvas) -> String {
     let (width, height) = (number(canvas.width), number(canvas.height));
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"{FONT}, Verdana, sans-serif\">\n<title>{}</title>\n\
+         font-family=\"{FAMILY}, Verdana, sans-serif\">\n<title>{}</title>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n",
         escaped(&canvas.title)
     );
@@ -45,7 +46,7 @@ fn element(mark: &Mark) -> String {
             hex(*color)
         ),
         Mark::Rectangle { at, size, color } => format!(
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>",
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
             number(at.0),
             number(at.1),
             number(size.0),

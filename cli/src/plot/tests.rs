@@ -43,7 +43,7 @@ fn every_figure_is_written_as_svg_and_png_with_its_labels() {
         ">conv2<",
         "held at final",
         "over 2,000 train and 10,000 test images",
-        "Thin: seeds 0, 1, 2; bold: their mean.",
+        "Thin: seeds\u{a0}0,\u{a0}1,\u{a0}2; thick: their mean.",
     ] {
         assert!(loss.contains(text), "{text} is missing");
     }
@@ -119,7 +119,10 @@ fn values_that_are_not_finite_are_counted_and_left_out() {
     let svg = fs::read_to_string(&files[0]).unwrap();
     assert!(svg.contains("values are not finite and leave gaps."));
     assert!(svg.contains("batch norm: interpolate"));
-    assert!(!svg.contains("NaN") && !svg.contains("inf\"") && !svg.contains("inf,"));
+    let layers = fs::read_to_string(&files[2]).unwrap();
+    assert_eq!(names(&files)[2], "deep-layers.svg");
+    assert!(layers.contains(">layer3.2.bn2<") && layers.contains(">test loss (nats)<"));
+    assert!(!svg.contains("NaN") && !layers.contains("NaN") && !svg.contains("inf\"") && !svg.contains("inf,"));
 }
 
 #[test]
