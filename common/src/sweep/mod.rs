@@ -22,6 +22,7 @@ use probes::Probe;
 use report::{Report, Source};
 use value::grouped;
 
+use crate::data::DataSet;
 use crate::digest::{ArtifactDigest, RunDigest};
 use crate::line::LineSpec;
 use crate::model::ModelSpec;
@@ -159,6 +160,16 @@ impl SweepFile {
     /// Names of imports that the file walks, to be looked up before [`SweepFile::expand`].
     pub fn imported(&self) -> Vec<&str> {
         self.settings.values("imported").map(value::Val::text).collect()
+    }
+
+    /// Data sets that the sweep reads, each once, and whether it accepts fewer images than the whole set has.
+    pub fn data_sets(&self) -> Vec<(DataSet, bool)> {
+        let is_true = |value: &value::Val| value.json == serde_json::Value::Bool(true);
+        let mut partial = self.settings.values("data.partial").peekable();
+        let partial = partial.peek().is_some() && partial.all(is_true);
+        let names = self.settings.values("data.set").map(value::Val::text);
+        let set = |name: &str| DataSet::ALL.into_iter().find(|set| set.name() == name).map(|set| (set, partial));
+        names.filter_map(set).collect()
     }
 
     /// The product: runs and their lines. `imports` holds those of [`SweepFile::imported`] that are stored.
