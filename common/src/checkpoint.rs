@@ -20,7 +20,7 @@ pub enum CheckpointError {
     #[error("not a readable safetensors file: {0}")]
     Format(String),
     /// Tensors that the model has are not there.
-    #[error("{architecture} needs tensors that the file does not hold: {}", names.join(", "))]
+    #[error("{architecture} needs tensors that the file does not hold: {}", listed(names))]
     Missing {
         /// The architecture.
         architecture: String,
@@ -28,7 +28,7 @@ pub enum CheckpointError {
         names: Vec<String>,
     },
     /// Tensors that the model does not have are there.
-    #[error("the file holds tensors that {architecture} does not have: {}", names.join(", "))]
+    #[error("the file holds tensors that {architecture} does not have: {}", listed(names))]
     Extra {
         /// The architecture.
         architecture: String,
@@ -65,6 +65,16 @@ pub enum CheckpointError {
         /// Its value.
         value: String,
     },
+}
+
+/// The first few of `names`, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// `PyTorch` counts batches in batch norm; the count changes nothing that is measured, so it is accepted and dropped.
