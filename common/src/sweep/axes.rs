@@ -57,7 +57,9 @@ impl Settings {
                 hanging.entry(pick).or_default().push(i);
             }
         }
-        hanging.values_mut().for_each(|axes| axes.sort_by_key(|&i| self.axes[i].at));
+        for axes in hanging.values_mut() {
+            axes.sort_by_key(|&i| self.axes[i].at);
+        }
         hanging
     }
 

@@ -1,10 +1,12 @@
 //! Checks of settings against each other. Axes are independent, so two settings fit in every run when each value of the
 //! one fits each value of the other: no check walks the product.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde_json::Value as Json;
 
 use super::axes::Settings;
-use super::probes::{Probe, masks};
+use super::probes::{Probe, masks, patterns_match};
 use super::report::Report;
 use super::schema;
 use super::value::{Val, grouped};
@@ -100,27 +102,24 @@ pub(super) fn train(settings: &Settings, report: &mut Report) {
 
 /// Checks that the checkpoints that probes ask for are kept by every run.
 pub(super) fn kept(settings: &Settings, probes: &[Probe], report: &mut Report) {
-    let tags =
-        |value: &Val| -> Vec<Tag> { value.items().iter().filter_map(|item| item.as_str()?.parse().ok()).collect() };
-    let mut keeps: Vec<Vec<Tag>> = settings.values("train.keep").map(tags).collect();
-    if keeps.is_empty() {
-        keeps.push(TrainSpec::new(0, Optimizer::sgd()).keep.into_iter().collect());
-    }
-    for keep in keeps {
-        let kept = keep.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
-        for ends in probes.iter().flat_map(|probe| &probe.ends) {
-            for (key, (at, tag)) in [("probe.from", &ends.from), ("probe.to", &ends.to)] {
-                if !keep.contains(tag) {
-                    let message =
-                        format!("checkpoint `{tag}` is not kept: add \"{tag}\" to train.keep (it holds: {kept})");
-                    report.add(*at, key, message);
-                }
+    let tags = |value: &Val| -> BTreeSet<Tag> {
+        value.items().iter().filter_map(|item| item.as_str()?.parse().ok()).collect()
+    };
+    let keeps = settings.values("train.keep").map(tags);
+    let always = keeps.reduce(|a, b| &a & &b).unwrap_or_else(|| TrainSpec::new(0, Optimizer::sgd()).keep);
+    let kept = always.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
+    for ends in probes.iter().flat_map(|probe| &probe.ends) {
+        for (key, (at, tag)) in [("probe.from", &ends.from), ("probe.to", &ends.to)] {
+            if !always.contains(tag) {
+                let message =
+                    format!("checkpoint \"{tag}\" is not kept by every run; add it to train.keep, which has: {kept}");
+                report.add(*at, key, message);
             }
         }
     }
 }
 
-/// One model of a sweep and the place that names its architecture.
+/// One model of a sweep and the place that says so: its options if it has any, else its architecture.
 #[derive(Debug)]
 pub(super) struct Variant {
     pub at: usize,
@@ -131,21 +130,23 @@ pub(super) struct Variant {
 pub(super) fn models(settings: &Settings) -> Vec<Variant> {
     let mut models = vec![];
     for architecture in settings.values("model.architecture") {
-        let mut forms = vec![serde_json::json!({ "architecture": architecture.text() })];
+        let mut forms = vec![(architecture.at, serde_json::json!({ "architecture": architecture.text() }))];
         for option in schema::options(architecture.text()) {
             let key = format!("model.{}.{}", architecture.text(), option.name);
-            let values: Vec<&Json> = settings.values(&key).map(|value| &value.json).collect();
+            let values: Vec<&Val> = settings.values(&key).collect();
             if !values.is_empty() {
-                let with = |form: &Json, value: &Json| {
+                let with = |form: &Json, value: &Val| {
                     let mut form = form.clone();
-                    form[option.name] = value.clone();
-                    form
+                    form[option.name] = value.json.clone();
+                    (value.at, form)
                 };
-                forms = forms.iter().flat_map(|form| values.iter().map(move |value| with(form, value))).collect();
+                forms = forms.iter().flat_map(|(_, form)| values.iter().map(move |value| with(form, value))).collect();
             }
         }
-        let spec = |form| serde_json::from_value(form).expect("checked options make a model");
-        models.extend(forms.into_iter().map(|form| Variant { at: architecture.at, spec: spec(form) }));
+        models.extend(forms.into_iter().map(|(at, form)| Variant {
+            at,
+            spec: serde_json::from_value(form).expect("checked options make a model"),
+        }));
     }
     models
 }
@@ -154,14 +155,14 @@ pub(super) fn models(settings: &Settings) -> Vec<Variant> {
 pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &mut Report) {
     let models = models(settings);
     let mut work = Work::default();
+    let mut known: HashMap<(&str, usize), Work> = HashMap::new();
     let runs = settings.count() / models.len().max(1) as u128;
-    let before = report.len();
     for model in &models {
         for (i, (_, set)) in sets(settings).into_iter().enumerate() {
             let description = match model.spec.describe(set.input, set.classes) {
                 Ok(description) => description,
                 Err(error) => {
-                    report.add(model.at, "model.architecture", format!("{error} ({})", set.name));
+                    report.add(model.at, "model", format!("{error} ({})", set.name));
                     continue;
                 }
             };
@@ -169,19 +170,19 @@ pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &
                 let (found, most) = (grouped(description.theta_len()), grouped(MAX_PARAMETERS));
                 let message =
                     format!("{} would have {found} parameters, at most {most} are allowed", model.spec.name());
-                report.add(model.at, "model.architecture", message);
+                report.add(model.at, "model", message);
                 continue;
             }
-            let lines = Work::of_one(probes, &description, report);
-            // Layers do not depend on the data set: one set stands for all when counting.
+            // Names of layers, and with them masks, depend on the architecture and the number of layers alone.
+            let one = known.entry((model.spec.name(), description.layers.len())).or_insert_with(|| {
+                patterns_match(probes, &description, report);
+                Work::of_one(probes, &description)
+            });
+            // The data set does not matter to the number of lines either: the first stands for all.
             if i == 0 {
-                work.add(runs, &lines);
+                work.add(runs, one);
                 work.jobs = work.jobs.saturating_add(runs);
             }
-        }
-        // One sentence for a pattern is enough; a thousand models would give a thousand.
-        if report.len() > before + 50 {
-            return;
         }
     }
     work.fits(probes, report);
@@ -195,17 +196,18 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Line jobs of one run; patterns that match nothing are reported.
-    pub fn of_one(probes: &[Probe], model: &Description, report: &mut Report) -> Self {
+    /// The lines of one run.
+    pub fn of_one(probes: &[Probe], model: &Description) -> Self {
         let mut work = Self::default();
         for probe in probes {
-            let lines = (probe.lines_per_mask() as u128).saturating_mul(masks(probe, model, report).len() as u128);
+            let lines = (probe.lines_per_mask(model) as u128).saturating_mul(masks(probe, model).len() as u128);
             work.jobs = work.jobs.saturating_add(lines);
             work.points = work.points.saturating_add(lines.saturating_mul(probe.points_per_line() as u128));
         }
         work
     }
 
+    /// Adds the lines of `runs` runs.
     pub fn add(&mut self, runs: u128, one: &Self) {
         self.jobs = self.jobs.saturating_add(runs.saturating_mul(one.jobs));
         self.points = self.points.saturating_add(runs.saturating_mul(one.points));

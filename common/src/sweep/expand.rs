@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::axes::{Pick, Settings};
 use super::check::{Work, sets};
-use super::probes::{Probe, lines};
+use super::probes::{Probe, lines, patterns_match};
 use super::report::Report;
 use super::{Axis, ExpandedRun, Expansion, Import};
 use crate::line::LineSpec;
@@ -52,7 +52,10 @@ pub(super) fn imports_fit(
             }
         }
         match import.model.describe(import.input, import.classes) {
-            Ok(model) => work.add(settings.count() / names, &Work::of_one(probes, &model, report)),
+            Ok(model) => {
+                patterns_match(probes, &model, report);
+                work.add(settings.count() / names, &Work::of_one(probes, &model));
+            }
             Err(error) => report.add(name.at, "imported.runs", error.to_string()),
         }
     }
@@ -126,15 +129,14 @@ fn picked(settings: &Settings, mut picks: Vec<Pick>, rank: &HashMap<usize, usize
 /// The axes; those that hang on different values of another axis but are of one setting are one axis.
 fn axes(settings: &Settings, order: &[usize]) -> Vec<Axis> {
     let mut axes: Vec<Axis> = vec![];
+    let mut known: HashMap<&str, (usize, HashSet<String>)> = HashMap::new();
     for axis in order.iter().map(|&i| &settings.axes[i]) {
-        let index = axes.iter().position(|known| known.setting == axis.key).unwrap_or_else(|| {
+        let (index, seen) = known.entry(&axis.key).or_insert_with(|| {
             axes.push(Axis { setting: axis.key.clone(), values: vec![] });
-            axes.len() - 1
+            (axes.len() - 1, HashSet::new())
         });
-        let new: Vec<Json> = axis.values.iter().map(|value| value.json.clone()).collect();
-        let known = &mut axes[index].values;
-        let mut seen: HashSet<String> = known.iter().map(ToString::to_string).collect();
-        known.extend(new.into_iter().filter(|json| seen.insert(json.to_string())));
+        let new = axis.values.iter().filter(|value| seen.insert(value.json.to_string()));
+        axes[*index].values.extend(new.map(|value| value.json.clone()));
     }
     axes
 }

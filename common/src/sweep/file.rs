@@ -16,14 +16,12 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<(String, Settings,
     for entry in entries.iter().filter(|entry| !schema::TABLES.contains(&entry.key.as_str())) {
         unknown("", entry, schema::TABLES, report);
     }
-    let name = match find("name") {
-        Some(entry) => one(&Kind::Name, "name", &entry.node, report).map(|value| value.text().to_owned()),
-        None => {
-            report.add(0, "name", "missing; name the sweep, for example name = \"first\"");
-            None
-        }
-    };
+    let name = find("name").and_then(|entry| one(&Kind::Name, "name", &entry.node, report));
+    if find("name").is_none() {
+        report.add(0, "name", "missing; name the sweep, for example name = \"first\"");
+    }
     let mut settings = Settings::default();
+    let before = report.len();
     match find("data") {
         Some(entry) => section("data", &entry.node, &schema::DATA, &mut settings, report),
         None => report.add(0, "data.set", "missing; say for example [data] and set = \"fashion-mnist\" below it"),
@@ -35,18 +33,20 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<(String, Settings,
         }
         None => trains(&entries, &mut settings, report),
     }
+    // Settings are held against each other once each of them is right.
+    if report.len() == before {
+        check::data(&settings, report);
+        check::train(&settings, report);
+    }
     let probes = find("probe").map_or_else(Vec::new, |entry| probes::probes(&entry.node, report));
-    // Below, settings are taken together, which makes sense once each of them is right.
     if report.len() > 0 || !check::runs_fit(&settings, report) {
         return None;
     }
-    check::data(&settings, report);
     if find("imported").is_none() {
-        check::train(&settings, report);
         check::kept(&settings, &probes, report);
         check::models_and_probes(&settings, &probes, report);
     }
-    Some((name?, settings, probes))
+    Some((name?.text().to_owned(), settings, probes))
 }
 
 /// Reads the tables of a sweep that trains.
@@ -55,7 +55,7 @@ fn trains(entries: &[Entry], settings: &mut Settings, report: &mut Report) {
     match find("model") {
         Some(entry) => model(&entry.node, settings, report),
         None => {
-            report.add(0, "model.architecture", "missing; say for example [model] and architecture = \"mlp\" below it")
+            report.add(0, "model.architecture", "missing; say for example [model] and architecture = \"mlp\" below it");
         }
     }
     if let Some(entry) = find("init") {

@@ -1,8 +1,7 @@
 //! Reads `[[probe]]` tables and turns them into the lines of a run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::MAX_JOBS;
 use super::report::Report;
 use super::schema::{self, Kind};
 use super::settings::{missing, table, unknown};
@@ -14,6 +13,9 @@ use crate::mask::Mask;
 use crate::model::Description;
 use crate::run::Tag;
 
+/// Most combinations of `from`, `to` and `hold` in a file.
+const MAX_ENDS: usize = 100_000;
+
 /// One `[[probe]]`: a product of lines.
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
@@ -24,6 +26,8 @@ pub(super) struct Probe {
     pub ends: Vec<Ends>,
     pub layers: Vec<Val>,
     alphas: Vec<f64>,
+    /// The same for probes with the same alphas.
+    grid: usize,
     splits: Vec<Split>,
     batch_norm: Vec<BatchNorm>,
     subset: Vec<Option<u32>>,
@@ -40,8 +44,9 @@ pub(super) struct Ends {
 
 impl Probe {
     /// Lines for one mask.
-    pub fn lines_per_mask(&self) -> usize {
-        self.ends.len() * self.batch_norm.len() * self.subset.len() * self.batch_size.len()
+    pub fn lines_per_mask(&self, model: &Description) -> usize {
+        let batch_norm = if model.has_batch_norm() { self.batch_norm.len() } else { 1 };
+        self.ends.len() * batch_norm * self.subset.len() * self.batch_size.len()
     }
 
     /// Points that one line measures.
@@ -49,18 +54,12 @@ impl Probe {
         self.alphas.len() * self.splits.len()
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
-        let ends = |probe: &Self| -> Vec<(Tag, Tag, Tag)> {
-            probe.ends.iter().map(|e| (e.from.1.clone(), e.to.1.clone(), e.hold.clone())).collect()
-        };
-        let layers = |probe: &Self| -> Vec<String> { probe.layers.iter().map(|v| v.text().to_owned()).collect() };
-        ends(self) == ends(other)
-            && layers(self) == layers(other)
-            && self.alphas == other.alphas
-            && self.splits == other.splits
-            && self.batch_norm == other.batch_norm
-            && self.subset == other.subset
-            && self.batch_size == other.batch_size
+    /// The same for probes that measure the same.
+    fn fingerprint(&self) -> String {
+        let ends: Vec<_> = self.ends.iter().map(|e| (e.from.1.as_str(), e.to.1.as_str(), e.hold.as_str())).collect();
+        let layers: Vec<&str> = self.layers.iter().map(Val::text).collect();
+        let Self { alphas, splits, batch_norm, subset, batch_size, .. } = self;
+        format!("{:?}", (ends, layers, alphas, splits, batch_norm, subset, batch_size))
     }
 }
 
@@ -70,33 +69,33 @@ pub(super) fn probes(node: &Node, report: &mut Report) -> Vec<Probe> {
         report.add(node.at, "probe", format!("must be written with two brackets, [[probe]], found {node}"));
         return vec![];
     };
+    let (mut names, mut known, mut grids) = (HashSet::new(), HashMap::new(), HashMap::new());
     let mut probes: Vec<Probe> = vec![];
-    for item in items {
-        let Some(probe) = probe(item, report) else {
+    let mut room = MAX_ENDS;
+    for (i, item) in items.iter().enumerate() {
+        let Some(mut probe) = probe(item, &mut room, report) else {
             continue;
         };
-        let name = probe.name.as_ref().map(Val::text);
-        if let (Some(name), Some(this)) = (name, &probe.name)
-            && probes.iter().any(|other| other.name.as_ref().map(Val::text) == Some(name))
+        if let Some(name) = &probe.name
+            && !names.insert(name.text().to_owned())
         {
-            report.add(
-                this.at,
-                "probe.name",
-                format!("another probe is already named `{name}`; give each its own name"),
-            );
-        } else if let Some(first) = probes.iter().position(|other| other.says_the_same(&probe)) {
+            let message = format!("another probe is already named \"{}\"; give each its own name", name.text());
+            report.add(name.at, "probe.name", message);
+        } else if let Some(first) = known.insert(probe.fingerprint(), i) {
             let message = format!("measures the very same as probe {} of this file; leave one out", first + 1);
             report.add(probe.at, "probe", message);
         }
+        let alphas: Vec<u64> = probe.alphas.iter().map(|alpha| alpha.to_bits()).collect();
+        probe.grid = *grids.entry(alphas).or_insert(i);
         probes.push(probe);
     }
     probes
 }
 
-fn probe(node: &Node, report: &mut Report) -> Option<Probe> {
+fn probe(node: &Node, room: &mut usize, report: &mut Report) -> Option<Probe> {
     let entries = table("probe", node, report)?;
     let before = report.len();
-    let mut values: std::collections::HashMap<&str, Vec<Val>> = std::collections::HashMap::new();
+    let mut values: HashMap<&str, Vec<Val>> = HashMap::new();
     let mut alphas = None;
     for entry in entries {
         let Some(setting) = schema::PROBE.iter().find(|setting| setting.name == entry.key) else {
@@ -134,7 +133,8 @@ fn probe(node: &Node, report: &mut Report) -> Option<Probe> {
     let all = || vec![Val::new(node.at, "all")];
     let read = Probe {
         at: node.at,
-        ends: ends(node.at, &values, report),
+        ends: ends(node.at, &values, room, report),
+        grid: 0,
         layers: values.remove("layers").unwrap_or_else(all),
         alphas: alphas.unwrap_or_else(|| (0..25).map(|i| f64::from(i) / 24.0).collect()),
         splits,
@@ -192,8 +192,8 @@ fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<Ve
     Some(alphas)
 }
 
-/// Every combination of `from`, `to` and `hold`.
-fn ends(at: usize, values: &std::collections::HashMap<&str, Vec<Val>>, report: &mut Report) -> Vec<Ends> {
+/// Every combination of `from`, `to` and `hold`; `room` is for how many there still is room.
+fn ends(at: usize, values: &HashMap<&str, Vec<Val>>, room: &mut usize, report: &mut Report) -> Vec<Ends> {
     let tags = |name: &str| {
         let given = values.get(name)?.iter();
         Some(given.filter_map(|value| Some((value.at, value.text().parse::<Tag>().ok()?))).collect::<Vec<_>>())
@@ -202,12 +202,13 @@ fn ends(at: usize, values: &std::collections::HashMap<&str, Vec<Val>>, report: &
     let to = tags("to").unwrap_or_else(|| vec![(at, Tag::last())]);
     let hold = tags("hold");
     let count = from.len().saturating_mul(to.len()).saturating_mul(hold.as_ref().map_or(1, Vec::len));
-    if count > MAX_JOBS {
-        let message =
-            format!("from, to and hold would make {} lines; a sweep may have {MAX_JOBS} jobs", grouped(count));
+    if count > *room {
+        let (count, most) = (grouped(count), grouped(MAX_ENDS));
+        let message = format!("{count} combinations of from, to and hold; a sweep file may have {most} in all");
         report.add(at, "probe", message);
         return vec![];
     }
+    *room -= count;
     let mut ends = vec![];
     for from in &from {
         for to in &to {
@@ -230,19 +231,23 @@ fn ends(at: usize, values: &std::collections::HashMap<&str, Vec<Val>>, report: &
     ends
 }
 
-/// The masks of a probe for one model, `each` written out. Patterns that match nothing are reported.
-pub(super) fn masks(probe: &Probe, model: &Description, report: &mut Report) -> Vec<String> {
+/// Reports patterns that match nothing of a model.
+pub(super) fn patterns_match(probes: &[Probe], model: &Description, report: &mut Report) {
+    for pattern in probes.iter().flat_map(|probe| &probe.layers).filter(|pattern| pattern.text() != "each") {
+        if let Err(error) = Mask::resolve(pattern.text(), model) {
+            report.add(pattern.at, "probe.layers", error.to_string());
+        }
+    }
+}
+
+/// The masks of a probe for one model: its patterns, with `each` written out, each mask once.
+pub(super) fn masks(probe: &Probe, model: &Description) -> Vec<String> {
     let mut masks: Vec<String> = vec![];
     let mut seen = HashSet::new();
     for pattern in &probe.layers {
         let labels: Vec<&str> = match pattern.text() {
             "each" => model.layers.iter().map(|layer| layer.name.as_str()).collect(),
-            label => {
-                if let Err(error) = Mask::resolve(label, model) {
-                    report.add(pattern.at, "probe.layers", error.to_string());
-                }
-                vec![label]
-            }
+            label => vec![label],
         };
         masks.extend(labels.into_iter().filter(|label| seen.insert(label.to_string())).map(str::to_owned));
     }
@@ -256,9 +261,7 @@ pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> V
     let info = data.set.info();
     let images = data.train_size.unwrap_or(info.train_size).max(data.test_size.unwrap_or(info.test_size));
     for probe in probes {
-        // Lines of probes that measure at the same alphas may be the same.
-        let grid = probes.iter().position(|other| other.alphas == probe.alphas);
-        let masks = masks(probe, model, &mut Report::default());
+        let masks = masks(probe, model);
         for ends in &probe.ends {
             for &batch_norm in &probe.batch_norm {
                 let batch_norm = if model.has_batch_norm() { batch_norm } else { BatchNorm::None };
@@ -268,7 +271,7 @@ pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> V
                         for mask in &masks {
                             let tags = (ends.from.1.clone(), ends.to.1.clone(), ends.hold.clone());
                             let key = (mask.clone(), tags, batch_norm.name(), subset, batch_size);
-                            if seen.insert((key, grid, probe.splits.clone())) {
+                            if seen.insert((key, probe.grid, probe.splits.clone())) {
                                 lines.push(LineSpec {
                                     from: ends.from.1.clone(),
                                     to: ends.to.1.clone(),

@@ -4,6 +4,8 @@ use super::{Diagnostic, SweepErrors};
 
 /// Most mistakes that one answer lists; what is left is counted.
 const MOST: usize = 50;
+/// Most mistakes that are looked at: a file can hold a million.
+const ENOUGH: usize = 10_000;
 
 /// A sweep file's text and where its lines begin.
 #[derive(Debug, Clone)]
@@ -36,7 +38,9 @@ pub(super) struct Report {
 impl Report {
     /// Notes a mistake at byte `at` of the file about the setting `key`.
     pub fn add(&mut self, at: usize, key: &str, message: impl Into<String>) {
-        self.found.push((at, key.to_owned(), message.into()));
+        if self.found.len() < ENOUGH {
+            self.found.push((at, key.to_owned(), message.into()));
+        }
     }
 
     /// How many mistakes were noted so far.

@@ -232,7 +232,9 @@ pub(super) fn all_names() -> Vec<String> {
         for setting in settings {
             let name = format!("{prefix}.{}", setting.name);
             if let Kind::Table(variants) = setting.kind {
-                variants.iter().for_each(|variant| collect(&name, variant.settings, names));
+                for variant in variants {
+                    collect(&name, variant.settings, names);
+                }
             }
             names.push(name);
         }
@@ -240,7 +242,9 @@ pub(super) fn all_names() -> Vec<String> {
     let mut names = vec!["name".to_owned(), "model.architecture".to_owned()];
     let sections: [(&str, &[Setting]); 5] =
         [("data", &DATA), ("init", &INIT), ("train", &TRAIN), ("imported", &IMPORTED), ("probe", &PROBE)];
-    sections.iter().for_each(|(prefix, settings)| collect(prefix, settings, &mut names));
+    for (prefix, settings) in sections {
+        collect(prefix, settings, &mut names);
+    }
     for architecture in ModelSpec::NAMES {
         collect(&format!("model.{architecture}"), options(architecture), &mut names);
     }

@@ -1,5 +1,7 @@
 //! Reads the tables of a sweep file into settings and axes.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::axes::Settings;
@@ -39,6 +41,7 @@ pub(super) fn missing(key: &str, at: usize, entries: &[Entry], settings: &[Setti
         if !entries.iter().any(|entry| entry.key == setting.name) {
             let wanted = match setting.name {
                 "optimizer" => "say for example optimizer = { name = \"sgd\", lr = 0.1, momentum = 0.9 }".to_owned(),
+                "every" => "say after how many epochs the rate drops, for example every = 30".to_owned(),
                 _ => format!("it must be {}", setting.kind.noun()),
             };
             report.add(at, &format!("{key}.{}", setting.name), format!("missing; {wanted}"));
@@ -49,7 +52,9 @@ pub(super) fn missing(key: &str, at: usize, entries: &[Entry], settings: &[Setti
 /// Reports a key that is no setting of its table, with the nearest that is.
 pub(super) fn unknown(key: &str, entry: &Entry, valid: impl IntoIterator<Item = &'static str>, report: &mut Report) {
     let valid: Vec<&str> = valid.into_iter().collect();
-    let elsewhere = schema::all_names().into_iter().find(|name| name.rsplit('.').next() == Some(&entry.key));
+    let full = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
+    let is_there = |name: &String| *name != full && name.rsplit('.').next() == Some(&entry.key);
+    let elsewhere = schema::all_names().into_iter().find(is_there);
     let hint = match (nearest(&entry.key, valid.iter().copied()), elsewhere) {
         (Some(near), _) => format!("did you mean `{near}`? "),
         (None, Some(name)) => format!("did you mean `{name}`? "),
@@ -60,7 +65,6 @@ pub(super) fn unknown(key: &str, entry: &Entry, valid: impl IntoIterator<Item = 
         0 => format!("{place} has no settings"),
         _ => format!("{place} has: {}", valid.join(", ")),
     };
-    let full = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
     report.add(entry.at, &shown(&full), format!("unknown setting; {hint}{settings}"));
 }
 
@@ -90,7 +94,7 @@ fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settin
         report.add(node.at, key, "an axis needs at least one value, found an empty list");
         return;
     }
-    let axis = out.axes.len();
+    let (axis, before) = (out.axes.len(), report.len());
     let (mut values, mut as_written, mut inner_axes) = (vec![], vec![], vec![]);
     for (i, item) in items.iter().enumerate() {
         let mut inner = Settings::default();
@@ -109,7 +113,7 @@ fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settin
         as_written.push(Val::new(item.at, written));
         values.push(Val::new(item.at, json));
     }
-    if distinct(key, &as_written, report) {
+    if report.len() == before && distinct(key, &as_written, report) {
         out.add(key.to_owned(), Given::Axis(node.at, values), None);
         out.axes.append(&mut inner_axes);
     }
@@ -150,7 +154,7 @@ fn variant(key: &str, variants: &'static [Variant], node: &Node, out: &mut Setti
         variants.iter().collect()
     };
     for entry in entries.iter().filter(|entry| !(is_named && entry.key == "name")) {
-        inner_setting(key, &chosen, entry, out, report);
+        inner_setting(key, variants, &chosen, entry, out, report);
     }
     required_settings(key, node.at, entries, &chosen, report);
     nesterov_has_momentum(key, out, report);
@@ -181,29 +185,37 @@ fn picked(variants: &'static [Variant], name: &Given) -> Vec<&'static Variant> {
 }
 
 /// A setting inside a table: it must be one of every variant that the table may be.
-fn inner_setting(key: &str, chosen: &[&'static Variant], entry: &Entry, out: &mut Settings, report: &mut Report) {
-    let find = |variant: &'static Variant| variant.settings.iter().find(|setting| setting.name == entry.key);
-    let found: Vec<&'static Setting> = chosen.iter().filter_map(|variant| find(variant)).collect();
-    match found.first() {
-        Some(setting) if found.len() == chosen.len() => {
-            read(&format!("{key}.{}", entry.key), setting, &entry.node, out, report);
-        }
-        Some(_) => {
-            let without: Vec<&str> =
-                chosen.iter().filter(|variant| find(variant).is_none()).map(|variant| variant.name).collect();
-            let message = format!(
-                "{} does not have this setting; write the axis as a list of tables, one for each name",
-                without.join(", ")
-            );
-            report.add(entry.at, &format!("{key}.{}", entry.key), message);
-        }
-        None => {
-            let names = chosen.iter().flat_map(|variant| variant.settings).map(|setting| setting.name);
-            let mut valid: Vec<&'static str> = names.collect();
-            valid.dedup();
-            let name = (chosen.len() == 1 && !chosen[0].name.is_empty()).then_some("name");
-            unknown(key, entry, name.into_iter().chain(valid), report);
-        }
+fn inner_setting(
+    key: &str,
+    variants: &'static [Variant],
+    chosen: &[&'static Variant],
+    entry: &Entry,
+    out: &mut Settings,
+    report: &mut Report,
+) {
+    let find = |variant: &&'static Variant| variant.settings.iter().find(|setting| setting.name == entry.key);
+    let full = format!("{key}.{}", entry.key);
+    let found: Vec<&'static Setting> = chosen.iter().filter_map(find).collect();
+    let named = |has: bool, variants: &mut dyn Iterator<Item = &'static Variant>| {
+        let names: Vec<&str> = variants.filter(|v| find(v).is_some() == has).map(|v| v.name).collect();
+        names.join(", ")
+    };
+    if let (Some(setting), true) = (found.first(), found.len() == chosen.len()) {
+        read(&full, setting, &entry.node, out, report);
+    } else if !found.is_empty() {
+        let without = named(false, &mut chosen.iter().copied());
+        let message = format!("{without} has no such setting; write a list of tables instead, one for each name");
+        report.add(entry.at, &full, message);
+    } else if variants.iter().any(|variant| find(&variant).is_some()) {
+        let (without, with) = (named(false, &mut chosen.iter().copied()), named(true, &mut variants.iter()));
+        report.add(entry.at, &full, format!("{without} has no such setting, only {with} has"));
+    } else {
+        let mut valid: Vec<&'static str> =
+            chosen.iter().flat_map(|variant| variant.settings).map(|setting| setting.name).collect();
+        let mut seen = HashSet::new();
+        valid.retain(|name| seen.insert(*name));
+        let name = (variants.len() > 1).then_some("name");
+        unknown(key, entry, name.into_iter().chain(valid), report);
     }
 }
 

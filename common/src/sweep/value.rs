@@ -82,7 +82,8 @@ pub(super) fn given(kind: &Kind, key: &str, node: &Node, report: &mut Report) ->
         }
         (Kind::Whole { .. } | Kind::Number(_), Value::Table(entries)) => {
             let numbers = grid(key, node.at, entries, MAX_RUNS, report)?;
-            each(&numbers, |&x| one(kind, key, &grid_node(kind, node.at, x), report).map(|value| vec![value]))?
+            // The first that does not fit says enough.
+            numbers.iter().map(|&x| one(kind, key, &grid_node(kind, node.at, x), report)).collect::<Option<_>>()?
         }
         _ => match range(kind, node) {
             Some(range) => wholes(kind, key, node, range, report)?,
@@ -112,12 +113,11 @@ pub(super) fn distinct(key: &str, values: &[Val], report: &mut Report) -> bool {
     let mut is_distinct = true;
     for value in values {
         let text = value.json.to_string();
-        if !seen.contains(&text) {
-            seen.insert(text);
-        } else {
+        if seen.contains(&text) {
             report.add(value.at, key, format!("{text} is there twice; give each value once"));
             is_distinct = false;
         }
+        seen.insert(text);
     }
     is_distinct
 }
@@ -164,10 +164,10 @@ fn choice(what: &str, of: &[&str], text: &str) -> Result<(), String> {
 
 fn number(domain: Domain, value: f64, text: &str) -> Result<Json, String> {
     // Adding 0 turns -0 into 0, which is the same number and has to have the same digest.
-    match domain.holds(value) {
-        true => Ok(Json::from(value + 0.0)),
-        false => Err(format!("must be {}, found {text}", domain.text())),
+    if domain.holds(value) {
+        return Ok(Json::from(value + 0.0));
     }
+    Err(format!("must be {}, found {text}", domain.text()))
 }
 
 fn moment(text: &str) -> Result<Json, String> {
@@ -283,13 +283,11 @@ pub(super) fn grid(key: &str, at: usize, entries: &[Entry], most: usize, report:
     }
     let mut part = |name: &str, kind: &Kind| {
         let key = format!("{key}.{name}");
-        match entries.iter().find(|entry| entry.key == name) {
-            Some(entry) => one(kind, &key, &entry.node, report),
-            None => {
-                report.add(at, &key, "missing; a grid is written { start = 0, stop = 1, count = 25 }");
-                None
-            }
+        if let Some(entry) = entries.iter().find(|entry| entry.key == name) {
+            return one(kind, &key, &entry.node, report);
         }
+        report.add(at, &key, "missing; a grid is written { start = 0, stop = 1, count = 25 }");
+        None
     };
     let start = part("start", &Kind::Number(Domain::Finite));
     let stop = part("stop", &Kind::Number(Domain::Finite));
@@ -304,7 +302,7 @@ pub(super) fn grid(key: &str, at: usize, entries: &[Entry], most: usize, report:
     if !rises || numbers.iter().any(|x| !x.is_finite()) {
         let problem =
             if start < stop { "is too far or too close for that many values" } else { "must lie above `start`" };
-        report.add(at, key, format!("`stop` {problem}, found start {start}, stop {stop}, count {count}"));
+        report.add(at, key, format!("`stop` {problem}, found start {start:?}, stop {stop:?}, count {count}"));
         return None;
     }
     fits.then_some(numbers)
@@ -317,11 +315,11 @@ fn grid_node(kind: &Kind, at: usize, x: f64) -> Node {
 }
 
 /// A whole number with commas between thousands: `100,000`.
-pub(super) fn grouped(n: impl ToString) -> String {
+pub(super) fn grouped<T: ToString + Copy>(n: T) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 && text != "-" {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && text != "-" {
             text.push(',');
         }
         text.push(digit);
