@@ -98,8 +98,7 @@ pub enum JobEvent {
 
 impl JobEvent {
     /// Every event.
-    pub const ALL: [Self; 6] =
-        [Self::Lease, Self::Finish, Self::GiveBack, Self::SetAside, Self::Cancel, Self::Requeue];
+    pub const ALL: [Self; 6] = [Self::Lease, Self::Finish, Self::GiveBack, Self::SetAside, Self::Cancel, Self::Requeue];
 }
 
 /// A change of state that must not happen.

@@ -63,7 +63,7 @@ fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
             return Err(format!("index {} is outside the grid of {} alphas", point.index, line.alphas.len()));
         }
         // The same bits: both sides read the same canonical form.
-        Some(alpha) if alpha.to_bits() != point.alpha.to_bits() && *alpha != point.alpha => {
+        Some(alpha) if alpha.to_bits() != point.alpha.to_bits() => {
             return Err(format!("alpha {} is not on the grid: index {} is {alpha}", point.alpha, point.index));
         }
         Some(_) => {}

@@ -1,4 +1,4 @@
-//! The connections: one that writes, a few that read; and what SQLite's error codes mean.
+//! The connections: one that writes, a few that read; and what `SQLite`'s error codes mean.
 //!
 //! Every write is a transaction that begins with `BEGIN IMMEDIATE`, so that it waits its turn at the beginning and never
 //! fails half-way for want of the lock, and that runs in a task of its own, so that a caller who goes away leaves nothing
@@ -57,7 +57,7 @@ pub(super) async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T
     })
 }
 
-/// SQLite's primary result code (<https://sqlite.org/rescode.html>), when the error is SQLite's.
+/// `SQLite`'s primary result code (<https://sqlite.org/rescode.html>), when the error is its own.
 pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
     let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)
@@ -70,9 +70,11 @@ impl From<sqlx::Error> for StoreError {
         const NOT_A_DATABASE: u32 = 26;
         match (code(&error), &error) {
             (Some(FULL), _) => Self::Full,
-            (Some(CORRUPT | NOT_A_DATABASE), _) => Self::Damaged(error.to_string()),
+            (Some(CORRUPT | NOT_A_DATABASE), _)
+            | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => {
+                Self::Damaged(error.to_string())
+            }
             (_, sqlx::Error::PoolClosed) => Self::Stopped,
-            (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => Self::Damaged(error.to_string()),
             _ => Self::Database(Box::new(error)),
         }
     }

@@ -134,8 +134,7 @@ pub(super) async fn heartbeat(
         .map(|progress| ProgressRow {
             job: progress.job.job.0,
             attempt: progress.job.attempt.0,
-            // `max` first: it turns what is not a number into 0.
-            fraction: progress.fraction.max(0.0).min(1.0),
+            fraction: if progress.fraction.is_nan() { 0.0 } else { progress.fraction.clamp(0.0, 1.0) },
             text: &progress.text,
         })
         .collect();

@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, for one coordinator on one machine.
+//! The embedded store: one `SQLite` file, for one coordinator on one machine.
 //!
 //! Invariants: one connection writes, in immediate transactions, each in a task of its own ([`db`]); the statements are
 //! the files of `store/sql/sqlite`, each prepared by a test; the schema is `migrations/sqlite`.
@@ -31,7 +31,7 @@ use super::{
     Sweep, SweepId, Terms, Timestamp, Worker, WorkerId, WorkerInfo,
 };
 
-/// A [`Store`] in one SQLite file. Cheap to clone.
+/// A [`Store`] in one `SQLite` file. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     db: Arc<Db>,
@@ -40,7 +40,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database at `path` and brings its schema up to date; creates it if its folder is there.
     ///
-    /// Errors: `Newer` for a schema that this program does not know, `NetworkFileSystem`, `Unwritable`, `Full`, and
+    /// # Errors
+    /// `Newer` for a schema that this program does not know, `NetworkFileSystem`, `Unwritable`, `Full`, and
     /// `Damaged` for a file that is no database.
     pub async fn open(path: &Path, terms: Terms) -> Result<Self> {
         let path = path.to_owned();

@@ -13,7 +13,7 @@ use crate::store::{Result, StoreError, Terms};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
-/// Connections that read. SQLite reads in parallel with the writer; more would only contend for the cores.
+/// Connections that read. `SQLite` reads in parallel with the writer; more would only contend for the cores.
 const READERS: u32 = 4;
 /// Longest wait for the write lock or for a connection. Transactions are short: whoever waits this long meets a fault.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ fn check_folder(path: &Path) -> Result<()> {
     };
     let status = nix::sys::statfs::statfs(folder)
         .map_err(|e| StoreError::Unwritable { path: folder.to_owned(), reason: e.desc().to_owned() })?;
-    match network_file_system(i64::from(status.filesystem_type().0)) {
+    match network_file_system(status.filesystem_type().0) {
         Some(kind) => Err(StoreError::NetworkFileSystem { path: folder.to_owned(), kind }),
         None => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! Reports: what workers measured, in one transaction, row by row, each fenced by the statement that writes it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{FromRow, Sqlite, Transaction};
@@ -268,11 +269,11 @@ fn next(state: JobState, event: JobEvent) -> JobState {
 
 fn stale(job: &Held, row: &ReportRow) -> String {
     let (id, own, now) = (row.job.job.0, row.job.attempt.0, job.attempt);
-    if own == now {
-        format!("attempt {own} of job {id} has ended: the job is {}", job.state)
-    } else if own < now {
-        format!("attempt {own} of job {id} has ended: attempt {now} came after it, and the job is {}", job.state)
-    } else {
-        format!("job {id} was never leased as attempt {own}: its last is {now}, and it is {}", job.state)
+    match own.cmp(&now) {
+        Ordering::Equal => format!("attempt {own} of job {id} has ended: the job is {}", job.state),
+        Ordering::Less => format!("attempt {own} of job {id} has ended: it is at attempt {now}, and {}", job.state),
+        Ordering::Greater => {
+            format!("job {id} was never leased as attempt {own}: its last is {now}, and it is {}", job.state)
+        }
     }
 }

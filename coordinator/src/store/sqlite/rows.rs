@@ -18,8 +18,8 @@ pub(super) fn text<T: FromStr<Err: Display>>(text: &str) -> Result<T> {
 }
 
 /// The same, where there may be none.
-pub(super) fn optional_text<T: FromStr<Err: Display>>(value: Option<String>) -> Result<Option<T>> {
-    value.as_deref().map(text).transpose()
+pub(super) fn optional_text<T: FromStr<Err: Display>>(value: Option<&str>) -> Result<Option<T>> {
+    value.map(text).transpose()
 }
 
 /// A word of a closed list, such as a state.

@@ -14,13 +14,13 @@ use crate::store::{
     StoreError, Sweep, SweepId, SweepState,
 };
 
-fn unknown(name: impl ToString) -> StoreError {
+fn unknown(name: &impl ToString) -> StoreError {
     StoreError::NotFound { what: "sweep", name: name.to_string() }
 }
 
 pub(super) async fn find(db: &Db, id_or_name: &str) -> Result<SweepId> {
     let id: Option<i64> = sqlx::query_scalar(sql!("find_sweep")).bind(id_or_name).fetch_one(&db.readers).await?;
-    id.map(SweepId).ok_or_else(|| unknown(id_or_name))
+    id.map(SweepId).ok_or_else(|| unknown(&id_or_name))
 }
 
 #[derive(FromRow)]
@@ -44,13 +44,13 @@ struct SweepRow {
 
 pub(super) async fn sweep(db: &Db, id: SweepId) -> Result<Sweep> {
     let row: Option<SweepRow> = sqlx::query_as(sql!("sweep")).bind(id.to_string()).fetch_optional(&db.readers).await?;
-    let row = row.ok_or_else(|| unknown(id))?;
+    let row = row.ok_or_else(|| unknown(&id))?;
     Ok(Sweep {
         id,
         name: row.name,
         state: word(&row.state, SweepState::from_name)?,
         submitted_at: text(&row.submitted_at)?,
-        finished_at: optional_text(row.finished_at)?,
+        finished_at: optional_text(row.finished_at.as_deref())?,
         runs: count(row.runs)?,
         jobs: count(row.jobs)?,
         queued: count(row.queued)?,
@@ -67,7 +67,7 @@ pub(super) async fn sweep(db: &Db, id: SweepId) -> Result<Sweep> {
 
 pub(super) async fn file(db: &Db, id: SweepId) -> Result<String> {
     let file = sqlx::query_scalar(sql!("sweep_file")).bind(id.0).fetch_optional(&db.readers).await?;
-    file.ok_or_else(|| unknown(id))
+    file.ok_or_else(|| unknown(&id))
 }
 
 pub(super) async fn page(db: &Db, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>> {
@@ -252,8 +252,8 @@ pub(super) async fn jobs(
             seed: row.seed.map(count).transpose()?,
             mask: row.mask,
             queued_at: text(&row.queued_at)?,
-            started_at: optional_text(row.started_at)?,
-            finished_at: optional_text(row.finished_at)?,
+            started_at: optional_text(row.started_at.as_deref())?,
+            finished_at: optional_text(row.finished_at.as_deref())?,
             error: row.error,
             errors: errors.remove(&row.id).unwrap_or_default(),
         })

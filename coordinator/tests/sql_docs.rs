@@ -1,0 +1,131 @@
+//! `docs/sql.md` is true: its views have the columns that it lists, and each of its queries runs and finds something.
+
+#[path = "store_conformance/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, Column, Executor, Row as _};
+use transect_common::job::ErrorClass;
+use transect_coordinator::store::{JobProgress, SqliteStore, Terms};
+use world::World;
+
+const DOCS: &str = include_str!("../../docs/sql.md");
+
+/// A store with something of everything: done, failed, leased and queued jobs, points and curves.
+async fn populated(home: &Path) -> SqlitePool {
+    let path = home.join("transect.db");
+    let world = World::new(Arc::new(SqliteStore::open(&path, Terms::default()).await.unwrap()));
+    let worker = world.worker().await;
+    world.sweep("first", &[0, 1], &["all", "conv1", "fc1"]).await;
+    world.work_it_all(worker).await;
+    world.sweep("second", &[2, 3, 4], &["all"]).await;
+    world.fail_next(worker, ErrorClass::Run, "diverged at step 3").await;
+    let job = world.lease(worker).await.jobs[0].job;
+    let progress = JobProgress { job, fraction: 0.5, text: "epoch 1 of 2".into() };
+    world.store.heartbeat(worker, &[progress], false, world.now()).await.unwrap();
+    // As a user opens it: read only, beside the store.
+    SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).read_only(true)).await.unwrap()
+}
+
+/// The text of each block of SQL.
+fn queries() -> Vec<&'static str> {
+    DOCS.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
+/// Columns of each view, as the tables of the docs list them.
+fn documented() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut views = BTreeMap::new();
+    for section in DOCS.split("\n### `").skip(1) {
+        let (view, rest) = section.split_once('`').unwrap();
+        let rows = rest.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
+        views.insert(view, rows.map(|row| row.split('`').nth(1).unwrap()).collect());
+    }
+    views
+}
+
+#[tokio::test]
+async fn every_documented_query_runs_and_finds_something() {
+    let home = tempfile::tempdir().unwrap();
+    let database = populated(home.path()).await;
+    let queries = queries();
+    assert_eq!(queries.len(), 10, "ten queries are promised");
+    for query in queries {
+        let rows = database.fetch_all(AssertSqlSafe(query)).await.unwrap_or_else(|error| panic!("{error}\n{query}"));
+        assert!(!rows.is_empty(), "found nothing:\n{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_views_have_the_columns_that_are_documented() {
+    let home = tempfile::tempdir().unwrap();
+    let database = populated(home.path()).await;
+    let documented = documented();
+    assert_eq!(
+        documented.keys().copied().collect::<Vec<_>>(),
+        ["job_status", "line_points", "run_curve", "sweep_progress"]
+    );
+    for (view, columns) in documented {
+        let row = database.fetch_one(AssertSqlSafe(format!("SELECT * FROM {view}"))).await.unwrap();
+        let found: Vec<&str> = row.columns().iter().map(Column::name).collect();
+        assert_eq!(found, columns, "{view}");
+    }
+    let views: Vec<String> = sqlx::query("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name")
+        .fetch_all(&database)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(views.len(), 4, "no view is left out: {views:?}");
+}
+
+#[tokio::test]
+async fn the_views_say_what_happened() {
+    let home = tempfile::tempdir().unwrap();
+    let database = populated(home.path()).await;
+    let states: Vec<(String, String, i64, i64)> =
+        sqlx::query_as("SELECT sweep_id, state, jobs, points FROM sweep_progress ORDER BY sweep_id")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    assert_eq!(states, [("s-1".into(), "done".into(), 8, 36), ("s-2".into(), "running".into(), 6, 0)]);
+    let points: (i64, i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(DISTINCT run), count(DISTINCT mask) FROM line_points WHERE sweep = 'first'",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!(points, (36, 2, 3));
+    let failed: Vec<(String, Option<String>)> =
+        sqlx::query_as("SELECT error, mask FROM job_status WHERE state = 'failed' ORDER BY job_id")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    assert_eq!(failed[0], ("diverged at step 3".into(), None));
+    assert!(failed[1].0.ends_with("failed: diverged at step 3") && failed[1].1.as_deref() == Some("all"), "{failed:?}");
+    let curve: i64 = sqlx::query_scalar("SELECT count(*) FROM run_curve").fetch_one(&database).await.unwrap();
+    assert_eq!(curve, 2 * 3 * 2);
+}
+
+#[tokio::test]
+async fn a_loss_that_is_not_a_number_shows_as_null_and_an_infinite_one_as_infinity() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("transect.db");
+    let world = World::new(Arc::new(SqliteStore::open(&path, Terms::default()).await.unwrap()));
+    let worker = world.worker().await;
+    world.sweep("first", &[0], &["all"]).await;
+    world.train_next(worker).await;
+    let job = world.lease(worker).await.jobs[0].job;
+    let losses = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    let test = transect_common::data::Split::Test;
+    let rows = (0..).zip(losses).map(|(index, loss)| world::point_with(test, index, loss)).collect();
+    world.store_rows(worker, job, rows).await;
+    let database = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let shown: Vec<Option<f64>> =
+        sqlx::query_scalar("SELECT loss FROM line_points ORDER BY alpha").fetch_all(&database).await.unwrap();
+    assert_eq!(shown, [Some(f64::INFINITY), Some(f64::NEG_INFINITY), None]);
+}

@@ -1,0 +1,109 @@
+//! What every store must do, written once and run against each of them.
+
+mod changes;
+mod fences;
+mod leases;
+mod queries;
+mod submission;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use transect_coordinator::store::{SqliteStore, Terms};
+use world::{LEASE_SECONDS, MAX_ATTEMPTS, World};
+
+/// Runs every claim against a store that `$open` makes: an async function that returns the store and what keeps it alive.
+macro_rules! conformance {
+    ($store:ident, $open:path, $($topic:ident: [$($claim:ident,)+],)+) => {
+        mod $store {
+            $(mod $topic {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $claim() {
+                        let (world, _alive) = $open().await;
+                        crate::$topic::$claim(world).await;
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+async fn sqlite() -> (World, tempfile::TempDir) {
+    let home = tempfile::tempdir().unwrap();
+    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
+    let store = SqliteStore::open(&home.path().join("transect.db"), terms).await.unwrap();
+    (World::new(Arc::new(store)), home)
+}
+
+conformance!(
+    sqlite_store,
+    crate::sqlite,
+    submission: [
+        a_sweep_is_stored_whole,
+        the_same_key_gives_the_same_sweep,
+        a_key_used_for_another_file_is_refused,
+        a_name_means_the_newest_sweep,
+        runs_and_lines_are_shared_between_sweeps,
+        a_cancelled_job_that_a_new_sweep_needs_is_queued_again,
+        a_new_line_on_a_failed_run_fails_at_once,
+        lines_on_imports_are_ready_at_once,
+        an_import_is_kept_and_its_name_is_taken,
+        checkpoints_that_nobody_imported_are_refused,
+        a_caller_that_goes_away_leaves_all_or_nothing,
+        many_runs_are_stored_in_one_go,
+    ],
+    leases: [
+        lines_wait_for_their_checkpoints_and_go_before_training,
+        the_oldest_is_leased_first,
+        a_worker_is_given_what_it_holds,
+        a_lease_says_all_that_a_worker_needs,
+        a_half_done_line_resumes_at_the_next_point,
+        a_lease_that_runs_out_is_taken_by_another,
+        a_heartbeat_extends_leases_and_says_what_to_stop,
+        leases_lost_in_a_row_set_a_job_aside,
+        a_worker_that_leaves_gives_its_jobs_back,
+        no_job_is_leased_twice_at_once,
+        an_unknown_worker_is_told_so,
+        workers_are_listed_with_what_they_do,
+        waiting_for_changes_works,
+    ],
+    fences: [
+        a_stale_attempt_cannot_write,
+        a_job_that_was_never_leased_cannot_be_written,
+        a_row_sent_twice_is_stored_once,
+        a_report_whose_answer_was_lost_may_be_sent_again,
+        what_cannot_be_true_is_refused_by_itself,
+        a_line_is_not_done_before_its_last_point,
+        training_is_not_done_before_its_last_checkpoint,
+        losses_that_are_not_finite_survive,
+        rows_after_the_end_are_refused,
+        a_later_attempt_at_training_replaces_what_an_earlier_one_wrote,
+    ],
+    changes: [
+        a_machines_failure_is_tried_again_after_a_pause,
+        the_last_attempt_sets_the_job_aside_with_every_error,
+        training_that_diverges_fails_its_lines_with_the_reason,
+        retrying_the_training_brings_its_lines_back,
+        retry_can_be_kept_to_the_machines_failures,
+        retry_brings_back_lines_of_other_live_sweeps,
+        cancelling_spares_what_another_sweep_needs,
+        cancelling_twice_is_no_error,
+        a_cancelled_sweep_comes_back_when_it_is_retried,
+        unknown_sweeps_are_told_so,
+        states_only_change_as_the_transition_function_says,
+    ],
+    queries: [
+        progress_counts_what_there_is,
+        a_sweep_whose_jobs_were_all_done_is_done,
+        points_come_in_order_and_page_by_page,
+        curves_come_in_order_and_page_by_page,
+        jobs_come_by_id_and_page_by_page,
+        sweeps_come_newest_first_and_page_by_page,
+        checkpoints_come_by_run_and_moment,
+        what_is_done_can_be_asked_for,
+        activity_shows_leased_training,
+        counts_are_kept_for_metrics,
+    ],
+);

@@ -1,0 +1,185 @@
+//! What is SQLite's own: the file, its schema, its statements and their plans.
+
+#[path = "store_conformance/world.rs"]
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, Executor, Row as _, SqlSafeStr};
+use transect_coordinator::store::{SqliteStore, Store, StoreError, SweepState, Terms};
+use world::World;
+
+async fn open(home: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(&home.join("transect.db"), Terms::default()).await
+}
+
+/// The same file through a connection of its own.
+async fn beside(home: &Path) -> SqlitePool {
+    SqlitePool::connect_with(SqliteConnectOptions::new().filename(home.join("transect.db"))).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_stored_is_there_when_the_database_is_opened_again() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(Arc::new(open(home.path()).await.unwrap()));
+    let worker = world.worker().await;
+    let sweep = world.sweep("first", &[0], &["all"]).await;
+    world.train_next(worker).await;
+    let held = world.lease(worker).await.jobs.remove(0);
+    world.store.close().await;
+    assert!(world.store.ping().await.is_err());
+
+    let world = World::new(Arc::new(open(home.path()).await.unwrap()));
+    assert_eq!(world.progress(&sweep).await.leased, 1, "a restart loses no lease");
+    world.store_rows(worker, held.job, world::measured(&held)).await;
+    assert_eq!(world.progress(&sweep).await.state, SweepState::Done);
+}
+
+#[tokio::test]
+async fn a_database_that_was_not_closed_is_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).await.unwrap();
+    let world = World::new(Arc::new(store));
+    let sweep = world.sweep("first", &[0, 1], &["all"]).await;
+    world.train_next(world.worker().await).await;
+    // As the file system would look after SIGKILL: database and write-ahead log, copied while the store is open.
+    let after = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(home.path()).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.file_name().to_string_lossy().ends_with("-shm") {
+            fs::copy(entry.path(), after.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let survived = open(after.path()).await.unwrap();
+    assert_eq!(survived.sweep(sweep.id).await.unwrap(), world.progress(&sweep).await);
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).await.unwrap().close().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'from the future', 1, x'00', 0)";
+    beside(home.path()).await.execute(newer).await.unwrap();
+    let error = open(home.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { database: 9999, .. }), "{error}");
+    assert!(error.to_string().contains("was written by a newer Transect (its schema is 9999"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("transect.db"), "a text that is much longer than the header of a database ".repeat(40))
+        .unwrap();
+    let error = open(home.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let error = open(&home.path().join("absent")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
+    // Root may write anywhere but into a folder that is not one, or over a folder.
+    fs::create_dir(home.path().join("transect.db")).unwrap();
+    let error = open(home.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
+    assert!(error.to_string().contains("choose another --home"), "{error}");
+    let error = SqliteStore::open(Path::new("/proc/transect.db"), Terms::default()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_settings_of_the_database_are_those_that_it_needs() {
+    let home = tempfile::tempdir().unwrap();
+    let _store = open(home.path()).await.unwrap();
+    let journal: String = beside(home.path()).await.fetch_one("PRAGMA journal_mode").await.unwrap().get(0);
+    assert_eq!(journal, "wal");
+}
+
+/// Every statement file, by name.
+fn statements() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sql/sqlite");
+    let mut found: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn every_statement_can_be_prepared() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).await.unwrap().close().await;
+    let database = beside(home.path()).await;
+    let statements = statements();
+    assert!(statements.len() > 50, "{}", statements.len());
+    for (name, sql) in statements {
+        assert!(sql.starts_with("-- "), "{name}.sql opens with what it does");
+        assert_eq!(sql.matches(';').count(), 1, "{name}.sql is one statement");
+        let prepared = database.prepare(AssertSqlSafe(sql).into_sql_str()).await;
+        prepared.unwrap_or_else(|error| panic!("{name}.sql: {error}"));
+    }
+}
+
+/// The steps of a statement's plan.
+async fn plan(database: &SqlitePool, sql: &str) -> Vec<String> {
+    let rows = database.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn no_statement_scans_what_grows() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).await.unwrap().close().await;
+    let database = beside(home.path()).await;
+    // These look at every row because that is what they are for; none is on the way of a lease or a report.
+    let exempt = ["count_jobs", "count_rest", "artifacts", "workers", "ping", "sweep_ids"];
+    // Partial indexes over what waits or is leased, or a step towards the next row in order, are no full scans.
+    let partial = ["USING INDEX jobs_", "USING COVERING INDEX jobs_"];
+    let big =
+        ["jobs", "j", "t", "points", "p", "sweep_jobs", "sj", "runs", "r", "curves", "c", "checkpoints", "lines", "l"];
+    for (name, sql) in statements().into_iter().filter(|(name, _)| !exempt.contains(&name.as_str())) {
+        for step in plan(&database, &sql).await {
+            let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+            let scans = table.is_some_and(|table| big.contains(&table)) && !partial.iter().any(|p| step.contains(p));
+            assert!(!scans, "{name}.sql: {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_are_read_in_order_without_sorting() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).await.unwrap().close().await;
+    let database = beside(home.path()).await;
+    let paged =
+        ["points_of_sweep", "curves_of_sweep", "jobs_of_sweep", "sweep_ids", "due_line", "claim_train", "claim_lines"];
+    for (name, sql) in statements().into_iter().filter(|(name, _)| paged.contains(&name.as_str())) {
+        let plan = plan(&database, &sql).await;
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{name}.sql: {plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn views_asked_for_one_sweep_read_that_sweep_only() {
+    let home = tempfile::tempdir().unwrap();
+    open(home.path()).await.unwrap().close().await;
+    let database = beside(home.path()).await;
+    for (view, column) in [
+        ("sweep_progress", "sweep_id"),
+        ("sweep_progress", "name"),
+        ("job_status", "sweep_id"),
+        ("job_status", "sweep"),
+        ("line_points", "sweep_id"),
+        ("line_points", "sweep"),
+    ] {
+        let plan = plan(&database, &format!("SELECT * FROM {view} WHERE {column} = 'x'")).await;
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH s USING")), "{view} by {column}: {plan:?}");
+    }
+}
