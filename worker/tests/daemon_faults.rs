@@ -122,7 +122,8 @@ fn a_stopped_line_does_not_disturb_the_others_of_its_group() {
     fake.wait_done(1);
     let executor = worker.executor();
     fake.state().refuse.insert((2, 1), "stale");
-    fake.give(lines(&run, 2, &[line("all"), line("fc1")], fake.state().checkpoints(1)));
+    let checkpoints = fake.state().checkpoints(1);
+    fake.give(lines(&run, 2, &[line("all"), line("fc1")], checkpoints));
     fake.wait_done(3);
     assert_eq!(fake.state().rows_of(2).len(), 0);
     assert_eq!(worker.executor(), executor);

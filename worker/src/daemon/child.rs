@@ -75,6 +75,7 @@ impl Child {
     pub async fn start(setup: &Setup) -> Result<Self, StartError> {
         let threads = setup.threads.to_string();
         let mut process = Command::new(&setup.program)
+            .arg0("transect-worker")
             .arg("executor")
             .args(["--device", &setup.device, "--threads", &threads])
             .args(["--parent", &std::process::id().to_string()])
@@ -100,11 +101,7 @@ impl Child {
         match tokio::time::timeout(START, child.events.recv()).await {
             Ok(Some(Ok(ExecutorEvent { event: Some(Event::Hello(hello)), .. }))) => child.hello = hello,
             Ok(Some(other)) => return Err(StartError::Garbled(format!("{other:?}"))),
-            Ok(None) => {
-                let cause = child.bury().await;
-                let words = child.last_words();
-                return Err(StartError::Ended(if words.is_empty() { cause } else { words }));
-            }
+            Ok(None) => return Err(StartError::Ended(child.last_sentence().await)),
             Err(_) => return Err(StartError::Silent),
         }
         Ok(child)
@@ -148,6 +145,13 @@ impl Child {
         let cause = self.bury().await;
         let words = self.last_words();
         if words.is_empty() { cause } else { format!("{cause}; its last words: {words}") }
+    }
+
+    /// The error with which it left by itself, else how it ended.
+    async fn last_sentence(&mut self) -> String {
+        let cause = self.cause_of_death().await;
+        let lines = self.last_words.lock().expect("nobody panics while holding this lock");
+        lines.iter().rev().find_map(|line| line.strip_prefix("error: ")).map_or(cause, str::to_owned)
     }
 
     async fn bury(&mut self) -> String {
@@ -201,7 +205,7 @@ async fn read_log(stderr: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>)
         if text.is_empty() {
             continue;
         }
-        tracing::info!(target: "executor", "{text}");
+        tracing::info!("executor: {text}");
         let mut kept = last_words.lock().expect("nobody panics while holding this lock");
         if kept.len() == LAST_WORDS {
             kept.pop_front();

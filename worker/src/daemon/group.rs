@@ -82,7 +82,8 @@ impl Group<'_> {
                     Executor::Keep
                 }
             },
-            () = self.shutdown.asked(), if !checkpoints.is_empty() && !self.shutdown.is_asked() => Executor::Keep,
+            // Given back by leaving.
+            () = self.shutdown.asked() => Executor::Keep,
         };
         for checkpoint in &checkpoints {
             if let Ok(digest) = checkpoint.artifact.parse() {

@@ -296,7 +296,9 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use transect_common::data::DataSet;
+    use transect_common::executor_pb::executor_event::Event;
     use transect_common::model::ModelSpec;
+    use transect_common::pb::ReportRequest;
     use transect_common::run::{InitSpec, Optimizer, Origin, TrainSpec};
 
     use super::*;
@@ -313,6 +315,30 @@ mod tests {
         assert_eq!(key(1, 0.0), key(2, 0.0));
         assert_ne!(key(1, 0.5), key(2, 0.5));
         assert_ne!(key(1, 0.0), DataKey::new(&run(1, 0.0), Path::new("elsewhere")));
+    }
+
+    #[test]
+    fn a_panic_is_an_error_of_the_attempt_that_says_where() {
+        let run = run(1, 0.0);
+        let job = LeasedJob { job_id: 4, attempt: 1, ..LeasedJob::default() };
+        let request = ExecutorRequest { run_spec: run.canonical(), jobs: vec![job], ..ExecutorRequest::default() };
+        let mut events = Vec::new();
+        let mut is_first = true;
+        let mut emit = |event, _| {
+            assert!(!std::mem::take(&mut is_first), "boom");
+            events.push(event);
+            Ok(())
+        };
+        Workshop::new(Device::Cpu, 1).perform(&request, &mut emit).unwrap();
+        let [Event::Row(ReportRequest { row: Some(Row::Failed(failed)), .. })] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        let digest = run.digest();
+        let expected = format!(
+            "job 4, training of lenet5 seed 1 ({}): the executor panicked, at loading data: boom",
+            digest.short()
+        );
+        assert_eq!((failed.class.as_str(), failed.message.as_str()), ("machine", expected.as_str()));
     }
 
     #[test]
