@@ -14,7 +14,7 @@ use crate::output::{Output, duration, grouped};
 /// Points a second are taken over this long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Plain lines come this often.
-const BETWEEN_LINES: Duration = Duration::from_secs(5);
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// A training step costs about this many evaluations of the same images: forward, and twice that backward.
 const TRAINING_COST: f64 = 3.0;
 

@@ -1,0 +1,85 @@
+//! SIGKILL at random moments, of the coordinator and of workers, and then the same command again: the results are those of
+//! an undisturbed run, byte for byte.
+
+mod support;
+
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Bench, need_worker, tiny_mnist, tiny_sweep};
+
+const RUN: [&str; 7] = ["run", "x.toml", "--data", "data", "--workers", "2", "--no-plots"];
+/// Rounds in which something is killed.
+const ROUNDS: u32 = 6;
+
+fn bench() -> Bench {
+    need_worker();
+    let bench = Bench::new();
+    tiny_mnist(&bench.path("data"), 2000, 500);
+    let sweep = tiny_sweep("x", 6, 6).replace("count = 5", "count = 21").replace("[16]", "[64]");
+    bench.write("x.toml", sweep);
+    bench
+}
+
+/// Points of lines and training curves, without the seconds that training took.
+fn results(bench: &Bench) -> (String, Vec<String>) {
+    let points = bench.ok(&["results", "x", "--format", "csv"]);
+    let curves = bench.ok(&["results", "x", "--curves", "--format", "csv"]);
+    let without_seconds = |line: &str| line.rsplit_once(',').map_or("", |(rest, _)| rest).to_owned();
+    (points, curves.lines().map(without_seconds).collect())
+}
+
+fn started(bench: &Bench) -> Child {
+    bench.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn kill_hard(id: u32) {
+    // It may have ended by itself in the meantime.
+    let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
+}
+
+#[test]
+fn what_is_killed_at_any_moment_comes_to_the_same_points() {
+    let undisturbed = bench();
+    undisturbed.ok(&RUN);
+    let expected = results(&undisturbed);
+    assert_eq!(expected.0.lines().count(), 1 + 6 * 3 * 2 * 21);
+
+    let disturbed = bench();
+    // Not random in the test's outcome: whatever the moments are, the points must be the same.
+    let mut moment = u64::from(std::process::id());
+    for round in 0..ROUNDS {
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut command = started(&disturbed);
+        sleep(Duration::from_millis(500 + (moment >> 33) % 2500));
+        match round % 3 {
+            // The command with its coordinator; the workers must end with it.
+            0 => {}
+            // A worker, and a little later the command.
+            1 => {
+                children(command.id()).first().copied().map(kill_hard);
+                sleep(Duration::from_millis(700));
+            }
+            // An executor, and a little later the command.
+            _ => {
+                let workers = children(command.id());
+                workers.iter().flat_map(|id| children(*id)).take(1).for_each(kill_hard);
+                sleep(Duration::from_millis(700));
+            }
+        }
+        kill_hard(command.id());
+        command.wait().unwrap();
+    }
+    disturbed.ok(&RUN);
+    let found = results(&disturbed);
+    assert_eq!(found.0, expected.0, "points differ from those of an undisturbed run");
+    assert_eq!(found.1, expected.1, "training curves differ from those of an undisturbed run");
+}
