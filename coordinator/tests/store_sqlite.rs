@@ -121,7 +121,8 @@ async fn every_statement_can_be_prepared() {
     assert!(statements.len() > 50, "{}", statements.len());
     for (name, sql) in statements {
         assert!(sql.starts_with("-- "), "{name}.sql opens with what it does");
-        assert_eq!(sql.matches(';').count(), 1, "{name}.sql is one statement");
+        let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        assert_eq!(code.flat_map(|line| line.matches(';')).count(), 1, "{name}.sql is one statement");
         let prepared = database.prepare(AssertSqlSafe(sql).into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{name}.sql: {error}"));
     }

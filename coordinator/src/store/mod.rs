@@ -10,9 +10,11 @@
 
 mod check;
 mod error;
+mod ids;
 mod sqlite;
 mod time;
 mod types;
+mod work;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -24,9 +26,11 @@ use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
 pub use error::StoreError;
+pub use ids::*;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use types::*;
+pub use work::*;
 
 /// Result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -153,6 +157,10 @@ pub trait Store: Send + Sync + 'static {
     /// Queues jobs again whose leases have run out, and marks workers that fell silent as gone. Returns the leases
     /// that ran out.
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>>;
+
+    /// To be called when a coordinator starts, before [`Store::expire`]: while it was away nobody could extend a lease, so
+    /// each lasts for at least one lease's length from now, and workers that went on working lose nothing.
+    async fn resume(&self, now: Timestamp) -> Result<()>;
 
     /// All workers: live, draining, gone; then by name.
     async fn workers(&self) -> Result<Vec<Worker>>;

@@ -225,3 +225,16 @@ pub async fn waiting_for_changes_works(world: World) {
     world.sweep("first", &[0], &["all"]).await;
     assert!(changed.has_changed().unwrap());
 }
+
+pub async fn a_coordinator_that_was_away_takes_no_lease_for_lost(world: World) {
+    let worker = world.worker().await;
+    world.sweep("first", &[0], &["all"]).await;
+    let job = world.lease(worker).await.jobs[0].job;
+    world.wait(10 * LEASE_SECONDS);
+    world.store.resume(world.now()).await.unwrap();
+    assert!(world.store.expire(world.now()).await.unwrap().is_empty());
+    world.store_rows(worker, job, trained()).await;
+    let silent = world.lease(worker).await.jobs[0].job;
+    world.wait(LEASE_SECONDS);
+    assert_eq!(world.store.expire(world.now()).await.unwrap(), [silent], "once, not for ever");
+}

@@ -68,6 +68,7 @@ conformance!(
         an_unknown_worker_is_told_so,
         workers_are_listed_with_what_they_do,
         waiting_for_changes_works,
+        a_coordinator_that_was_away_takes_no_lease_for_lost,
     ],
     fences: [
         a_stale_attempt_cannot_write,

@@ -193,6 +193,15 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     Ok(lost)
 }
 
+pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {
+    let until = now.plus(db.terms.lease).to_string();
+    let mut tx = db.begin().await?;
+    for statement in [sql!("extend_all_leases"), sql!("extend_all_workers")] {
+        sqlx::query(statement).bind(&until).execute(&mut *tx).await?;
+    }
+    db.commit(tx).await
+}
+
 /// Sets a leased job aside with its error, and with a training job the lines that wait for it.
 pub(super) async fn set_aside(
     tx: &mut Transaction<'_, Sqlite>,

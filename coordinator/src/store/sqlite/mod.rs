@@ -12,6 +12,8 @@ mod report;
 mod rows;
 mod submit;
 mod sweeps;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::collections::{BTreeMap, HashSet};
@@ -178,6 +180,11 @@ impl Store for SqliteStore {
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>> {
         let db = self.db.clone();
         apart(async move { lease::expire(&db, now).await }).await
+    }
+
+    async fn resume(&self, now: Timestamp) -> Result<()> {
+        let db = self.db.clone();
+        apart(async move { lease::resume(&db, now).await }).await
     }
 
     async fn workers(&self) -> Result<Vec<Worker>> {

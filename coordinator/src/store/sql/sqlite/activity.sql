@@ -1,6 +1,6 @@
 -- Training jobs of sweep ?1 that are leased, by id. Indexes: jobs_leased (few rows), sweep_jobs_by_job.
 SELECT j.id, w.name, r.model, r.seed, j.progress, j.fraction
-FROM jobs AS j
+FROM jobs AS j INDEXED BY jobs_leased
 INNER JOIN runs AS r ON r.id = j.run
 INNER JOIN workers AS w ON w.id = j.worker
 WHERE

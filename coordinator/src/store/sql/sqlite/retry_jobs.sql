@@ -1,4 +1,4 @@
--- Failed jobs of sweep ?1 are queued again at ?4: with ?2 only those that the machine failed; with ?3 the cancelled ones
+-- Failed jobs of sweep ?1 are queued again at ?4: with ?2 only those that the machine failed, with ?3 the cancelled ones
 -- as well. Lines that failed with their run are left to retry_lines. Index: primary key of sweep_jobs.
 UPDATE jobs
 SET
