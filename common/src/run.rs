@@ -263,7 +263,8 @@ fn step_factor() -> f64 {
 pub struct TrainSpec {
     /// Seeds initialisation, data order, augmentation and label noise, each under its own purpose.
     pub seed: u64,
-    /// The optimiser.
+    /// The optimiser; SGD at its defaults unless said otherwise.
+    #[serde(default = "Optimizer::sgd")]
     pub optimizer: Optimizer,
     /// How its learning rate moves.
     #[serde(default, skip_serializing_if = "Schedule::is_constant")]

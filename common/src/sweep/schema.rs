@@ -161,7 +161,7 @@ pub(super) static INIT: [Setting; 2] = [
 /// `[train]`.
 pub(super) static TRAIN: [Setting; 7] = [
     whole("seed", 0, LARGEST_SEED),
-    required("optimizer", Kind::Table(&OPTIMIZERS)),
+    setting("optimizer", Kind::Table(&OPTIMIZERS)),
     setting("schedule", Kind::Table(&SCHEDULES)),
     number("warmup_epochs", Domain::NotNegative),
     whole("epochs", 1, 100_000),
@@ -207,7 +207,7 @@ pub(super) const ALPHAS: std::ops::RangeInclusive<usize> = 2..=10_001;
 
 /// `[[probe]]`.
 pub(super) static PROBE: [Setting; 11] = [
-    required("kind", Kind::Choice { what: "a kind of probe", of: &["line"] }),
+    setting("kind", Kind::Choice { what: "a kind of probe", of: &["line"] }),
     setting("name", Kind::Name),
     setting("from", Kind::Tag),
     setting("to", Kind::Tag),

@@ -40,7 +40,6 @@ pub(super) fn missing(key: &str, at: usize, entries: &[Entry], settings: &[Setti
     for setting in settings.iter().filter(|setting| setting.required) {
         if !entries.iter().any(|entry| entry.key == setting.name) {
             let wanted = match setting.name {
-                "optimizer" => "say for example optimizer = { name = \"sgd\", lr = 0.1, momentum = 0.9 }".to_owned(),
                 "every" => "say after how many epochs the rate drops, for example every = 30".to_owned(),
                 _ => format!("it must be {}", setting.kind.noun()),
             };

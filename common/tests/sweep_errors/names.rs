@@ -169,7 +169,6 @@ fn missing_settings_are_answered_with_an_example() {
             &[
                 "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10)",
                 "3:1: model.architecture: missing; it must be an architecture (mlp, lenet5, resnet20)",
-                "4:3: train.optimizer: missing; say for example optimizer = { name = \"sgd\", lr = 0.1, momentum = 0.9 }",
             ],
         )],
     );
@@ -186,7 +185,6 @@ fn missing_settings_are_answered_with_an_example() {
                 "train.schedule = { floor = 0.1 }",
                 &["5:18: train.schedule.name: missing; there are: constant, step, cosine"],
             ),
-            ("[[probe]]", &["5:1: probe.kind: missing; it must be a kind of probe (line)"]),
             (
                 "train.epochs = { start = 1 }",
                 &[
