@@ -60,17 +60,18 @@ impl Scale {
 
     /// Values to write beside the axis, about `wanted` of them, with their labels.
     pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
-        if self.logarithmic { self.decades(wanted) } else { self.round_numbers(wanted) }
+        if self.logarithmic { self.powers_of_ten(wanted) } else { self.round_numbers(wanted) }
     }
 
-    /// Values to mark without a label: 2 to 9 times the powers of ten. None on a linear axis.
+    /// Values to mark without a label: the powers of ten, and their multiples while there
+    /// is room. None on a linear axis.
     pub fn minor_ticks(&self) -> Vec<f64> {
         if !self.logarithmic {
             return vec![];
         }
-        let powers = self.powers();
-        powers
-            .flat_map(|power| (2..10).map(move |i| f64::from(i) * 10_f64.powi(power)))
+        let multiples = if self.decades() < 5.0 { 1..10 } else { 1..2 };
+        self.powers()
+            .flat_map(|power| multiples.clone().map(move |i| f64::from(i) * 10_f64.powi(power)))
             .filter(|&v| self.holds(v))
             .collect()
     }
@@ -79,14 +80,25 @@ impl Scale {
         self.low.log10().floor() as i32..=self.high.log10().floor() as i32
     }
 
-    fn decades(&self, wanted: usize) -> Vec<(f64, String)> {
-        let decades = (self.high / self.low).log10();
-        let every = (decades / wanted as f64).ceil() as i32;
+    fn decades(&self) -> f64 {
+        (self.high / self.low).log10()
+    }
+
+    fn powers_of_ten(&self, wanted: usize) -> Vec<(f64, String)> {
+        let every = (self.decades() / wanted as f64).ceil() as i32;
         let shown = self.powers().filter(|power| power.rem_euclid(every) == 0);
-        let multiples: &[f64] = if decades < 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let multiples: &[f64] = if self.decades() < 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let ticks = shown.flat_map(|power| multiples.iter().map(move |m| (m * 10_f64.powi(power), *m, power)));
-        let ticks = ticks.filter(|(value, ..)| self.holds(*value));
-        ticks.map(|(value, multiple, power)| (value, logarithmic_label(multiple, power))).collect()
+        let ticks: Vec<_> = ticks.filter(|(value, ..)| self.holds(*value)).collect();
+        let plain = ticks.iter().all(|(.., power)| (-2..=3).contains(power));
+        let label = |multiple: f64, power: i32| {
+            if plain {
+                format!("{:.*}", -power.min(0) as usize, multiple * 10_f64.powi(power))
+            } else {
+                raised(multiple, power)
+            }
+        };
+        ticks.into_iter().map(|(value, multiple, power)| (value, label(multiple, power))).collect()
     }
 
     fn round_numbers(&self, wanted: usize) -> Vec<(f64, String)> {
@@ -105,15 +117,16 @@ impl Scale {
     }
 }
 
-/// `0.01`, `0.2`, `50`, `1000`, else `10⁻⁵` or `2·10⁻⁵`.
-fn logarithmic_label(multiple: f64, power: i32) -> String {
-    if (-2..=3).contains(&power) {
-        return format!("{:.*}", -power.min(0) as usize, multiple * 10_f64.powi(power));
-    }
+/// `1`, `10⁻⁵`, `2·10⁴`.
+fn raised(multiple: f64, power: i32) -> String {
     let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-    let raised = power.to_string();
-    let raised: String = raised.chars().map(|c| c.to_digit(10).map_or('⁻', |d| digits[d as usize])).collect();
-    if multiple > 1.0 { format!("{multiple}·10{raised}") } else { format!("10{raised}") }
+    let power_text = power.to_string();
+    let raised: String = power_text.chars().map(|c| c.to_digit(10).map_or('⁻', |d| digits[d as usize])).collect();
+    match (power, multiple > 1.0) {
+        (0, _) => multiple.to_string(),
+        (_, false) => format!("10{raised}"),
+        (_, true) => format!("{multiple}·10{raised}"),
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +172,7 @@ mod tests {
             assert!((2..=9).contains(&ticks.len()), "{losses:?} {ticks:?}");
             assert!(losses.iter().all(|&l| l.is_nan() || scale.share(l).is_finite()), "{losses:?}");
         }
-        assert_eq!([logarithmic_label(1.0, -5), logarithmic_label(2.0, 4)], ["10⁻⁵", "2·10⁴"]);
+        assert_eq!([raised(1.0, -5), raised(2.0, 4), raised(1.0, 0)], ["10⁻⁵", "2·10⁴", "1"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn of_lines(sweep: &str, measure: Measure, group: &Group) -> Heading {
         Measure::Loss => "loss",
         Measure::Accuracy => "accuracy",
     };
-    let mut dependence = vec![held(group)];
+    let mut dependence: Vec<String> = held(group).into_iter().collect();
     dependence.extend(images(group.panels()));
     Heading {
         title: format!("{sweep}: {what} on the line from {from} to {to}"),
@@ -27,10 +27,13 @@ pub fn of_lines(sweep: &str, measure: Measure, group: &Group) -> Heading {
 /// Of the mean losses on lines as a picture of layers by alpha.
 pub fn of_layers(sweep: &str, group: &Group) -> Heading {
     let lines = of_lines(sweep, Measure::Loss, group);
-    let mut sentences = vec![held(group)];
+    let mut sentences: Vec<String> = held(group).into_iter().collect();
     sentences.extend(images(group.columns.iter().filter_map(heatmap::chosen)));
-    sentences
-        .extend(seeds(group).map(|(_, seeds)| format!("Colours: mean of {seeds}, grey where a value is not finite.")));
+    sentences.push(match seeds(group) {
+        Some((2.., seeds)) => format!("Colours: mean of {seeds}, grey where one is not finite."),
+        Some((_, seed)) => format!("Colours: {seed}, grey where the loss is not finite."),
+        None => "Grey where the loss is not finite.".to_owned(),
+    });
     let mut notes: Vec<String> = settings(group).into_iter().collect();
     notes.push(sentences.join(" "));
     Heading {
@@ -62,12 +65,14 @@ pub fn slug(group: &Group, groups: &[Group]) -> String {
             parts.push(format!("{}-{}", setting.short_name(), setting.value));
         }
     }
-    let tags: [(&str, fn(&Group) -> &str); 3] =
-        [("from", |g| &g.line.0), ("to", |g| &g.line.1), ("hold", |g| &g.line.2)];
-    for (name, tag) in tags {
-        if differs(tag) {
-            parts.push(format!("{name}-{}", tag(group)));
-        }
+    if differs(|other| &other.line.0) {
+        parts.push(format!("from-{}", group.line.0));
+    }
+    if differs(|other| &other.line.1) {
+        parts.push(format!("to-{}", group.line.1));
+    }
+    if differs(|other| &other.line.2) {
+        parts.push(format!("hold-{}", group.line.2));
     }
     let mut slug = file_name(&parts.join("-"));
     slug.truncate(60);
@@ -104,8 +109,10 @@ fn settings(group: &Group) -> Option<String> {
     (!described.is_empty()).then(|| described.join(", "))
 }
 
-fn held(group: &Group) -> String {
-    format!("Where only some layers move, the others are held at {}.", group.line.2)
+/// Where the rest is held, when some lines leave a rest.
+fn held(group: &Group) -> Option<String> {
+    let some_rest = group.traces().any(|trace| trace.label != "all");
+    some_rest.then(|| format!("Where only some layers move, the others are held at {}.", group.line.2))
 }
 
 /// How many images each value is the mean of: `2,000 train and 2,000 test images`.
@@ -133,7 +140,7 @@ fn seeds(group: &Group) -> Option<(usize, String)> {
         0 => None,
         1 => Some((1, format!("seed\u{a0}{named}"))),
         count @ 2..=8 => Some((count, format!("seeds\u{a0}{named}"))),
-        count => Some((count, format!("each of {count} seeds"))),
+        count => Some((count, format!("{count}\u{a0}seeds"))),
     }
 }
 

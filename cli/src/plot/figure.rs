@@ -60,7 +60,11 @@ struct Laid<'a> {
 /// The figure of `columns`, at most [`MOST_COLUMNS`] of them, each with at least one panel.
 pub fn compose(heading: &Heading, across: Across, columns: &[Column]) -> Canvas {
     let rows = columns.iter().map(|column| column.panels.len()).max().unwrap_or(0);
-    let panel_height = if rows == 1 { 300.0 } else { 210.0 };
+    let most_traces = columns.iter().flat_map(|column| &column.panels).map(|panel| panel.traces.len()).max();
+    let panel_height = match rows {
+        1 => legend::full_height(most_traces.unwrap_or(0)).clamp(300.0, 440.0),
+        _ => 210.0,
+    };
     let column_height = rows as f64 * (panel_height + BETWEEN_PANELS) - BETWEEN_PANELS;
 
     let mut laid: Vec<Laid<'_>> =

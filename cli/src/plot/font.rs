@@ -1,4 +1,4 @@
-//! The font of every figure: DejaVu Sans, which comes with the program because a server may have no fonts at all.
+//! The font of every figure: `DejaVu Sans`, which comes with the program because a server may have no fonts at all.
 
 use std::sync::LazyLock;
 
@@ -90,6 +90,6 @@ mod tests {
     #[test]
     fn every_character_that_figures_use_has_a_glyph() {
         let font = scaled(10.0, false);
-        assert!("…⁰¹²³⁴⁵⁶⁷⁸⁹⁻".chars().all(|c| font.glyph_id(c).0 != 0));
+        assert!("…·⁰¹²³⁴⁵⁶⁷⁸⁹⁻".chars().all(|c| font.glyph_id(c).0 != 0));
     }
 }

@@ -31,6 +31,11 @@ fn fitting(count: usize, height: f64) -> Option<(f64, f64)> {
     SIZES.into_iter().find(|(_, distance)| HEADING + count as f64 * distance <= height)
 }
 
+/// Height from which `count` entries all have their names.
+pub fn full_height(count: usize) -> f64 {
+    HEADING + count as f64 * SIZES[2].1
+}
+
 /// Width that the legend takes beside a column of `height`.
 pub fn width(heading: &str, entries: &[Entry], height: f64) -> f64 {
     let (size, _) = fitting(entries.len(), height).unwrap_or(SIZES[2]);
@@ -52,16 +57,22 @@ pub fn draw(canvas: &mut Canvas, heading: &str, entries: &[Entry], area: Area) {
         return;
     }
     let (size, distance) = SIZES[2];
-    let height = (area.height - HEADING) / entries.len() as f64;
+    let (whole, layers): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.label == "all");
+    for (i, entry) in whole.iter().enumerate() {
+        let middle = top + (i as f64 + 0.5) * distance;
+        canvas.line(vec![(area.x, middle), (area.x + SWATCH, middle)], entry.pen, entry.color, 1.0);
+        name(canvas, entry, area.x, middle, size);
+    }
+    let top = top + whole.len() as f64 * (distance + 4.0);
+    let height = (area.y + area.height - top) / layers.len() as f64;
+    let middle = |i: usize| top + (i as f64 + 0.5) * height;
+    let last = layers.len().saturating_sub(1);
     let mut free_from = f64::NEG_INFINITY;
-    let last = entries.len() - 1;
-    let last_middle = top + (last as f64 + 0.5) * height;
-    for (i, entry) in entries.iter().enumerate() {
-        let middle = top + (i as f64 + 0.5) * height;
-        canvas.rectangle((area.x, middle - height / 2.0), (SWATCH, height), entry.color);
-        if middle >= free_from && (i == last || middle + distance <= last_middle) {
-            name(canvas, entry, area.x, middle, size);
-            free_from = middle + distance;
+    for (i, entry) in layers.iter().enumerate() {
+        canvas.rectangle((area.x, middle(i) - height / 2.0), (SWATCH, height), entry.color);
+        if middle(i) >= free_from && (i == last || middle(i) + distance <= middle(last)) {
+            name(canvas, entry, area.x, middle(i), size);
+            free_from = middle(i) + distance;
         }
     }
 }

@@ -13,6 +13,29 @@ pub struct Settings {
     pub others: Vec<Setting>,
 }
 
+impl Settings {
+    /// Tables become one setting for each of their keys.
+    fn add(&mut self, name: String, value: Value) {
+        let value = match value {
+            Value::Object(table) => {
+                for (key, value) in table {
+                    self.add(format!("{name}.{key}"), value);
+                }
+                return;
+            }
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        match name.as_str() {
+            "train.seed" | "seed" | "model" | "model.architecture" | "architecture" => {}
+            option if option == "imported" || option.starts_with("model.") => {
+                self.of_model.push(Setting::new(name, value));
+            }
+            _ => self.others.push(Setting::new(name, value)),
+        }
+    }
+}
+
 /// One setting with its value, ordered by name and then by value, numbers by size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -28,9 +51,13 @@ impl Setting {
         Self { name: name.into(), value: value.into() }
     }
 
-    /// The last part of its name: `lr`.
+    /// The last part of its name, `lr`; the last two where one would say too little, `optimizer.name`.
     pub fn short_name(&self) -> &str {
-        self.name.rsplit('.').next().unwrap_or(&self.name)
+        let mut starts = self.name.rmatch_indices('.').map(|(dot, _)| dot + 1);
+        match starts.next() {
+            Some(last) if &self.name[last..] == "name" => &self.name[starts.next().unwrap_or(0)..],
+            last => &self.name[last.unwrap_or(0)..],
+        }
     }
 
     /// `lr = 0.1`.
@@ -67,16 +94,7 @@ pub fn read(json: &str) -> Settings {
         return settings;
     };
     for (name, value) in values {
-        let value = match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        match name.as_str() {
-            "train.seed" | "seed" | "model" | "model.architecture" | "architecture" => {}
-            "imported" => settings.of_model.push(Setting::new(name, value)),
-            option if option.starts_with("model.") => settings.of_model.push(Setting::new(name, value)),
-            _ => settings.others.push(Setting::new(name, value)),
-        }
+        settings.add(name, value);
     }
     settings.of_model.sort();
     settings.others.sort();
@@ -94,6 +112,13 @@ mod tests {
         assert_eq!(settings.others, [Setting::new("train.optimizer.lr", "0.1")]);
         assert_eq!(settings.of_model, [Setting::new("model.mlp.widths", "[50]")]);
         assert_eq!(settings.others[0].describe(), "lr = 0.1");
+    }
+
+    #[test]
+    fn tables_are_taken_apart() {
+        let settings = read(r#"{"train.optimizer":{"name":"sgd","lr":0.1}}"#);
+        let described: Vec<_> = settings.others.iter().map(Setting::describe).collect();
+        assert_eq!(described, ["lr = 0.1", "optimizer.name = sgd"]);
     }
 
     #[test]

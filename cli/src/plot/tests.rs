@@ -58,8 +58,8 @@ fn png_files_have_two_pixels_for_each_of_the_svg() {
     let svg = fs::read_to_string(&files[0]).unwrap();
     let png = fs::read(&files[1]).unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
-    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-    let size = format!("width=\"{}\" height=\"{}\"", side(16) / png::SCALE, side(20) / png::SCALE);
+    let pixels = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    let size = format!("width=\"{}\" height=\"{}\"", pixels(16) / png::SCALE, pixels(20) / png::SCALE);
     assert!(svg.contains(&size), "{size}");
 }
 
