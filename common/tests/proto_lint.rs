@@ -1,5 +1,7 @@
 //! The wire contract is documented in full and spelled one way.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 
 use prost::Message as _;

@@ -307,7 +307,9 @@ mod tests {
         let bytes = vec![7_u8; 3 * CHUNK_BYTES + 1];
         let artifact = ArtifactDigest::of(&bytes);
         let mut uploads = [store.upload(artifact.clone()).unwrap(), store.upload(artifact.clone()).unwrap()];
-        uploads.iter_mut().for_each(|upload| upload.write(&bytes).unwrap());
+        for upload in &mut uploads {
+            upload.write(&bytes).unwrap();
+        }
         let stored = uploads.map(|upload| upload.finish().unwrap().created);
         assert_eq!(stored, [true, false]);
         assert_eq!(store.read(&artifact).unwrap().len(), bytes.len());

@@ -144,7 +144,8 @@ impl HomeLock {
     }
 }
 
-/// The coordinator that owns `home` now: where it answers. None when there is none.
+/// The coordinator that owns `home` now: where it answers. None when there is none. Blocks, up to a second while one
+/// is starting.
 pub fn running(home: &Path) -> Option<SocketAddr> {
     for _ in 0..TRIES {
         let file = File::open(lock_path(home)).ok()?;

@@ -43,14 +43,11 @@ struct Options {
 struct HttpAddress(Option<SocketAddr>);
 
 fn http_address(text: &str) -> Result<HttpAddress, String> {
-    match text {
-        "off" => Ok(HttpAddress(None)),
-        _ => {
-            let address =
-                text.parse().map_err(|_| format!("`{text}` is neither an address such as 127.0.0.1:7701 nor `off`"));
-            address.map(|address| HttpAddress(Some(address)))
-        }
+    if text == "off" {
+        return Ok(HttpAddress(None));
     }
+    let address = text.parse().map_err(|_| format!("`{text}` is neither an address such as 127.0.0.1:7701 nor `off`"));
+    address.map(|address| HttpAddress(Some(address)))
 }
 
 #[tokio::main]

@@ -127,7 +127,7 @@ impl From<StoreError> for Status {
             StoreError::Newer { .. } | StoreError::NetworkFileSystem { .. } | StoreError::Unwritable { .. } => {
                 logged(&error, Self::failed_precondition(sentence))
             }
-            StoreError::Full { .. } => logged(&error, Self::resource_exhausted(sentence)),
+            StoreError::Full => logged(&error, Self::resource_exhausted(sentence)),
             StoreError::Damaged(_) => logged(&error, Self::data_loss(sentence)),
             StoreError::Database(_) => internal(&error),
             StoreError::Stopped => stopping(),

@@ -87,7 +87,7 @@ impl ArtifactService for Service {
         let chunks = try_unfold(File::from_std(file), |mut file| async move {
             let mut chunk = Vec::with_capacity(CHUNK_BYTES);
             (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await.map_err(|e| internal(&e))?;
-            Ok((!chunk.is_empty()).then(|| (pb::GetArtifactResponse { chunk }, file)))
+            Ok((!chunk.is_empty()).then_some((pb::GetArtifactResponse { chunk }, file)))
         });
         Ok(Response::new(chunks.boxed()))
     }

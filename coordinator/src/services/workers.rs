@@ -18,7 +18,7 @@ use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
 const MAX_WAIT: u32 = 60;
 /// Most jobs of a lease, and rows of a report.
 const MAX_JOBS: u32 = 1000;
-const MAX_REPORT: usize = 100_000;
+const MAX_REPORT: usize = 10_000;
 /// A waiting worker asks again at most, and at least, this often: many may wait for one change, and a back-off ends
 /// without one.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -149,10 +149,7 @@ impl WorkerService for Service {
         let reported = self.shared.store.report(worker, rows, now()).await?;
         refused.extend(reported.refused);
         refused.sort_by_key(|refusal| refusal.place);
-        for Refusal { job, place, reason, message } in &refused {
-            let (job, attempt) = (job.job.0, job.attempt.0);
-            warn!(%worker, job, attempt, row = place, reason = reason.name(), message, "refused a row");
-        }
+        log_refusals(worker, &refused);
         let refused = refused.into_iter().map(|refusal| pb::Refusal {
             job: Some(translate::job_attempt(refusal.job)),
             row: refusal.place,
@@ -178,5 +175,14 @@ fn log_ends(worker: WorkerId, rows: &[crate::store::ReportRow]) {
             Row::Failed { class, message } => warn!(%worker, job, attempt, %class, message, "attempt failed"),
             _ => {}
         }
+    }
+}
+
+/// One line for each job and reason: a stale attempt may have sent thousands of rows.
+fn log_refusals(worker: WorkerId, refused: &[Refusal]) {
+    for same in refused.chunk_by(|a, b| (a.job, a.reason) == (b.job, b.reason)) {
+        let Refusal { job, reason, message, .. } = &same[0];
+        let (job, attempt, rows) = (job.job.0, job.attempt.0, same.len());
+        warn!(%worker, job, attempt, rows, reason = reason.name(), message, "refused rows");
     }
 }

@@ -1,5 +1,7 @@
 //! A real coordinator on a free port and a temporary home, driven over the wire by the generated clients.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod artifacts;
 mod harness;
 mod imports;
