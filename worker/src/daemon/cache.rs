@@ -206,11 +206,11 @@ mod tests {
     /// Puts 100 bytes of `fill` in the cache, last used `age` seconds ago, and ends the loan.
     fn put(cache: &Cache, fill: u8, age: u64) -> ArtifactDigest {
         let bytes = [fill; 100];
-        let (digest, file) = (ArtifactDigest::of(&bytes), cache.scratch().join("new"));
-        fs::write(&file, bytes).unwrap();
+        let (digest, path) = (ArtifactDigest::of(&bytes), cache.scratch().join("new"));
+        fs::write(&path, bytes).unwrap();
         let then = SystemTime::now() - Duration::from_secs(age);
-        File::options().append(true).open(&file).unwrap().set_modified(then).unwrap();
-        cache.adopt(&digest, &file).unwrap();
+        File::options().append(true).open(&path).unwrap().set_modified(then).unwrap();
+        cache.adopt(&digest, &path).unwrap();
         cache.release(&digest);
         digest
     }

@@ -22,7 +22,7 @@ use transect_common::executor_pb::{ExecutorEvent, ExecutorRequest, Hello};
 use crate::executor::pipe;
 
 /// Loading libtorch from a cold network disk, and waking a GPU, may take a while.
-const START: Duration = Duration::from_secs(300);
+const START: Duration = Duration::from_mins(5);
 /// Last lines of standard error that go into the cause of death.
 const LAST_WORDS: usize = 6;
 /// A line of standard error is cut at so many bytes in the cause of death.

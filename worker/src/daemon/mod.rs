@@ -34,6 +34,8 @@ use self::shutdown::Shutdown;
 
 /// What was measured gets so long to reach the coordinator once the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The answer to a registration is waited for so long once the daemon is asked to stop.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Saying goodbye may take so long.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// An executor that cannot be started so often in a row ends the daemon: the device is gone.
@@ -103,7 +105,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
                 bail!("the coordinator at {} will not have this worker: {}", config.coordinator, sentence(&status));
             }
         }
-        () = shutdown.asked() => return Ok(()),
+        // A registration that is on its way may still be answered; then the worker can say that it leaves.
+        () = async { shutdown.asked().await; tokio::time::sleep(ANSWER).await } => return Ok(()),
     }
 
     let held = Held::default();
@@ -193,7 +196,7 @@ async fn leave(session: &Session, report: &Report, shutdown: &Shutdown) {
     match tokio::time::timeout(GOODBYE, goodbye).await {
         Ok(Ok(answer)) => tracing::info!(leases_given_back = answer.released, "left"),
         Ok(Err(status)) => {
-            tracing::warn!(error = sentence(&status), "left without saying so; leases run out by themselves")
+            tracing::warn!(error = sentence(&status), "left without saying so; leases run out by themselves");
         }
         Err(_) => tracing::warn!("left without saying so; leases run out by themselves"),
     }

@@ -5,7 +5,7 @@
 //! checkpoints in the scratch folder. Nothing but messages goes to the pipe: whatever else prints to standard output
 //! lands on standard error. A fault of a group, a panic included, is a row, not an end.
 
-pub mod pipe;
+pub(crate) mod pipe;
 mod rows;
 mod work;
 

@@ -46,7 +46,8 @@ impl From<Stop> for Fault {
     }
 }
 
-fn run_fault(error: impl ToString) -> Fault {
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn run_fault<E: ToString>(error: E) -> Fault {
     Fault::Run(error.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! What the daemon's tests need: a coordinator in memory that can refuse, vanish and come back; the real worker binary;
 //! and a tiny data set.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, missing_docs, reason = "each test file uses its part, and none is read as documentation")]
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 pub mod coordinator;
 pub mod worker;
