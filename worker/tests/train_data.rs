@@ -1,5 +1,8 @@
 //! Data sets on disk: which files are accepted, what is said of the others, and what a run gets of them.
 
+#![allow(clippy::unwrap_used, reason = "what fails to unwrap fails the test")]
+#![expect(clippy::float_cmp, reason = "normalisation is exact")]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

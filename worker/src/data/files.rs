@@ -1,5 +1,6 @@
 //! From folders to images: which folder holds a data set, and whether its files are the published ones.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -135,7 +136,10 @@ fn check_whole(path: &Path, found: usize, whole: u32) -> Result<(), DataError> {
 
 fn check_md5(path: &Path, bytes: &[u8], file: &DataFile) -> Result<(), DataError> {
     let Some(expected) = file.md5 else { return Ok(()) };
-    let found: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut found = String::with_capacity(32);
+    for byte in Md5::digest(bytes) {
+        write!(found, "{byte:02x}").expect("writing to a string succeeds");
+    }
     if found == expected { Ok(()) } else { Err(DataError::Checksum { path: path.to_owned(), found, expected }) }
 }
 

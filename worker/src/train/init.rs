@@ -51,6 +51,7 @@ fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these numbers are exact")]
 mod tests {
     use transect_common::model::ModelSpec;
 

@@ -33,8 +33,9 @@ pub use schedule::factor;
 /// Receives what happens in training; answers with [`Stop`] to end it.
 pub type Emit<'e> = &'e mut dyn FnMut(TrainEvent) -> Result<(), Stop>;
 
-/// Images of one forward pass when the test split is scored.
-const TEST_BATCH: usize = 500;
+/// Images of one forward pass when the test split is scored: small enough for the processor's caches. LeNet-5 is twice as
+/// fast with 100 as with 1,000 on one core.
+const TEST_BATCH: usize = 100;
 
 /// Time between two signs of life.
 const PROGRESS: Duration = Duration::from_millis(250);
