@@ -12,7 +12,7 @@ pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 /// Leases in a row that a job may lose (their workers fell silent) before it is set aside.
 pub const MAX_LOST_LEASES: u32 = 20;
 /// Longest pause between two attempts.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
+pub const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
 macro_rules! spelled {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $text:literal,)+ }) => {
@@ -113,14 +113,18 @@ pub struct IllegalTransition {
 
 impl JobState {
     /// The state after `event`: the one transition function.
+    ///
+    /// # Errors
+    /// A change that must not happen.
     pub fn after(self, event: JobEvent) -> Result<Self, IllegalTransition> {
         match (self, event) {
             (Self::Queued, JobEvent::Lease) => Ok(Self::Leased),
             (Self::Leased, JobEvent::Finish) => Ok(Self::Done),
-            (Self::Leased, JobEvent::GiveBack) => Ok(Self::Queued),
             (Self::Queued | Self::Leased, JobEvent::SetAside) => Ok(Self::Failed),
             (Self::Queued | Self::Leased, JobEvent::Cancel) => Ok(Self::Cancelled),
-            (Self::Failed | Self::Cancelled, JobEvent::Requeue) => Ok(Self::Queued),
+            (Self::Leased, JobEvent::GiveBack) | (Self::Failed | Self::Cancelled, JobEvent::Requeue) => {
+                Ok(Self::Queued)
+            }
             (state, event) => Err(IllegalTransition { state, event }),
         }
     }

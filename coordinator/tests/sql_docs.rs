@@ -1,5 +1,7 @@
 //! `docs/sql.md` is true: its views have the columns that it lists, and each of its queries runs and finds something.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "store_conformance/world.rs"]
 mod world;
 

@@ -1,4 +1,6 @@
-//! What is SQLite's own: the file, its schema, its statements and their plans.
+//! What is `SQLite`'s own: the file, its schema, its statements and their plans.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "store_conformance/world.rs"]
 mod world;
@@ -128,6 +130,14 @@ async fn every_statement_can_be_prepared() {
     }
 }
 
+/// For plans: without the steps that mend broken foreign keys, which are listed with each insert into a parent table
+/// and skipped at run time as long as none is broken.
+async fn planner(home: &Path) -> SqlitePool {
+    open(home).await.unwrap().close().await;
+    let options = SqliteConnectOptions::new().filename(home.join("transect.db")).foreign_keys(false);
+    SqlitePool::connect_with(options).await.unwrap()
+}
+
 /// The steps of a statement's plan.
 async fn plan(database: &SqlitePool, sql: &str) -> Vec<String> {
     let rows = database.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).await.unwrap();
@@ -137,8 +147,7 @@ async fn plan(database: &SqlitePool, sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn no_statement_scans_what_grows() {
     let home = tempfile::tempdir().unwrap();
-    open(home.path()).await.unwrap().close().await;
-    let database = beside(home.path()).await;
+    let database = planner(home.path()).await;
     // These look at every row because that is what they are for; none is on the way of a lease or a report.
     let exempt = ["count_jobs", "count_rest", "artifacts", "workers", "ping", "sweep_ids"];
     // Partial indexes over what waits or is leased, or a step towards the next row in order, are no full scans.
@@ -157,8 +166,7 @@ async fn no_statement_scans_what_grows() {
 #[tokio::test]
 async fn pages_are_read_in_order_without_sorting() {
     let home = tempfile::tempdir().unwrap();
-    open(home.path()).await.unwrap().close().await;
-    let database = beside(home.path()).await;
+    let database = planner(home.path()).await;
     let paged =
         ["points_of_sweep", "curves_of_sweep", "jobs_of_sweep", "sweep_ids", "due_line", "claim_train", "claim_lines"];
     for (name, sql) in statements().into_iter().filter(|(name, _)| paged.contains(&name.as_str())) {
@@ -170,8 +178,7 @@ async fn pages_are_read_in_order_without_sorting() {
 #[tokio::test]
 async fn views_asked_for_one_sweep_read_that_sweep_only() {
     let home = tempfile::tempdir().unwrap();
-    open(home.path()).await.unwrap().close().await;
-    let database = beside(home.path()).await;
+    let database = planner(home.path()).await;
     for (view, column) in [
         ("sweep_progress", "sweep_id"),
         ("sweep_progress", "name"),

@@ -111,8 +111,8 @@ mod tests {
         Epoch { epoch: 3, split: Split::Train, loss: 0.5, accuracy: 0.9, learning_rate: 0.1, seconds: 1.0 }
     }
 
-    fn says(job: &JobSpec, row: Row, expected: &str) {
-        let message = check(job, &row).unwrap_err();
+    fn says(job: &JobSpec, row: &Row, expected: &str) {
+        let message = check(job, row).unwrap_err();
         assert!(message.contains(expected), "{message}");
     }
 
@@ -127,23 +127,23 @@ mod tests {
 
     #[test]
     fn a_point_off_the_grid_is_wrong() {
-        says(&line(), Row::Point(Point { alpha: 0.100_000_001, ..point() }), "is not on the grid: index 1 is 0.1");
-        says(&line(), Row::Point(Point { alpha: f64::NAN, ..point() }), "is not on the grid");
-        says(&line(), Row::Point(Point { index: 3, ..point() }), "outside the grid of 3");
-        says(&line(), Row::Point(Point { split: Split::Train, ..point() }), "not measured on this line (test)");
-        says(&line(), Row::Point(Point { count: 0, ..point() }), "0 images");
+        says(&line(), &Row::Point(Point { alpha: 0.100_000_001, ..point() }), "is not on the grid: index 1 is 0.1");
+        says(&line(), &Row::Point(Point { alpha: f64::NAN, ..point() }), "is not on the grid");
+        says(&line(), &Row::Point(Point { index: 3, ..point() }), "outside the grid of 3");
+        says(&line(), &Row::Point(Point { split: Split::Train, ..point() }), "not measured on this line (test)");
+        says(&line(), &Row::Point(Point { count: 0, ..point() }), "0 images");
         for accuracy in [-0.1, 1.1, f64::NAN] {
-            says(&line(), Row::Point(Point { accuracy, ..point() }), "is not in [0, 1]");
+            says(&line(), &Row::Point(Point { accuracy, ..point() }), "is not in [0, 1]");
         }
     }
 
     #[test]
     fn an_epoch_that_cannot_be_is_wrong() {
-        says(&training(), Row::Epoch(Epoch { epoch: 4, ..epoch() }), "beyond the last, 3");
-        says(&training(), Row::Epoch(Epoch { loss: f64::NAN, ..epoch() }), "a failed attempt");
-        says(&training(), Row::Epoch(Epoch { accuracy: 1.5, ..epoch() }), "not in [0, 1]");
-        says(&training(), Row::Epoch(Epoch { learning_rate: f64::INFINITY, ..epoch() }), "learning rate");
-        says(&training(), Row::Epoch(Epoch { seconds: -1.0, ..epoch() }), "seconds");
+        says(&training(), &Row::Epoch(Epoch { epoch: 4, ..epoch() }), "beyond the last, 3");
+        says(&training(), &Row::Epoch(Epoch { loss: f64::NAN, ..epoch() }), "a failed attempt");
+        says(&training(), &Row::Epoch(Epoch { accuracy: 1.5, ..epoch() }), "not in [0, 1]");
+        says(&training(), &Row::Epoch(Epoch { learning_rate: f64::INFINITY, ..epoch() }), "learning rate");
+        says(&training(), &Row::Epoch(Epoch { seconds: -1.0, ..epoch() }), "seconds");
     }
 
     #[test]
@@ -151,10 +151,10 @@ mod tests {
         let artifact = transect_common::digest::ArtifactDigest::of(b"");
         let checkpoint =
             |tag: &str| Row::Checkpoint { tag: tag.parse().unwrap(), artifact: artifact.clone(), bytes: 1 };
-        says(&training(), checkpoint("epoch-2"), "`epoch-2` is not one that this run keeps (init, final)");
-        says(&line(), checkpoint("init"), "no checkpoints");
-        says(&line(), Row::Epoch(epoch()), "no epochs");
-        says(&training(), Row::Point(point()), "no points");
-        says(&line(), Row::Done { seconds: f64::NAN, threads: 1 }, "seconds");
+        says(&training(), &checkpoint("epoch-2"), "`epoch-2` is not one that this run keeps (init, final)");
+        says(&line(), &checkpoint("init"), "no checkpoints");
+        says(&line(), &Row::Epoch(epoch()), "no epochs");
+        says(&training(), &Row::Point(point()), "no points");
+        says(&line(), &Row::Done { seconds: f64::NAN, threads: 1 }, "seconds");
     }
 }

@@ -186,7 +186,7 @@ pub async fn states_only_change_as_the_transition_function_says(world: World) {
         let lease = held.pop();
         match (pick % 16, lease) {
             (0 | 1, _) => {
-                sweeps.push(world.sweep(&format!("sweep-{step}"), &[pick / 16 % 5], &["all", "fc1"]).await.id)
+                sweeps.push(world.sweep(&format!("sweep-{step}"), &[pick / 16 % 5], &["all", "fc1"]).await.id);
             }
             (2, _) if !sweeps.is_empty() => drop(world.store.cancel(sweep, world.now()).await.unwrap()),
             (3, _) if !sweeps.is_empty() => {

@@ -1,5 +1,7 @@
 //! What every store must do, written once and run against each of them.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod changes;
 mod fences;
 mod leases;
