@@ -92,6 +92,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     };
     let artifacts = Artifacts::open(&home.artifacts())?;
     let store = SqliteStore::open(&home.database(), Terms { lease, max_attempts }).await?;
+    store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
     lock.publish(reachable(address))?;
