@@ -238,7 +238,7 @@ fn what_cannot_be_trained_is_refused_before_anything_is_emitted() {
 
 #[test]
 fn lenet5_learns_fashion_mnist() {
-    let spec = DataSpec { train_size: Some(10_000), ..DataSpec::new(DataSet::FashionMnist) };
+    let spec = DataSpec { train_size: Some(12_000), ..DataSpec::new(DataSet::FashionMnist) };
     let data = match Data::load(&spec, Path::new("nowhere"), Some(1), Device::Cpu) {
         Ok(data) => data,
         Err(error @ DataError::Absent { .. }) => {
@@ -247,7 +247,7 @@ fn lenet5_learns_fashion_mnist() {
         }
         Err(error) => panic!("{error}"),
     };
-    let mut run = run("lenet5", recipe(0.02, 2));
+    let mut run = run("lenet5", recipe(0.02, 3));
     run.data = spec;
     let (events, result) = events(&run, &data);
     assert_eq!(result, Ok(()));
