@@ -85,26 +85,27 @@ fn has_options(name: &str) -> bool {
 }
 
 fn list(output: &Output) -> Outcome {
-    let described = ModelSpec::NAMES.iter().filter_map(|name| {
-        let spec = ModelSpec::from_name(name)?;
-        let model = spec.describe(spec.usual_input(), 10).ok()?;
-        Some((spec, model))
-    });
-    if output.is_json() {
-        return output.json(&described.map(|(spec, model)| brief_json(&spec, &model)).collect::<Value>());
-    }
-    let rows = described
-        .map(|(spec, model)| {
-            vec![
-                spec.name().to_owned(),
-                shape(&model.input, "x"),
-                model.layers.len().to_string(),
-                grouped(model.theta_len() as u64),
-                spec.about().to_owned(),
-            ]
+    let described: Vec<(ModelSpec, Description)> = ModelSpec::NAMES
+        .iter()
+        .filter_map(|name| {
+            let spec = ModelSpec::from_name(name)?;
+            let model = spec.describe(spec.usual_input(), 10).ok()?;
+            Some((spec, model))
         })
         .collect();
-    output.text(&table(&["name", "input", "layers", "parameters", "about"], &[2, 3], rows))?;
+    if output.is_json() {
+        return output.json(&described.iter().map(|(spec, model)| brief_json(spec, model)).collect::<Value>());
+    }
+    let row = |(spec, model): &(ModelSpec, Description)| {
+        let (input, parameters) = (shape(&model.input, "x"), grouped(model.theta_len() as u64));
+        vec![spec.name().to_owned(), input, model.layers.len().to_string(), parameters]
+    };
+    let rows = described.iter().map(row).collect();
+    output.text(&table(&["name", "input", "layers", "parameters"], &[2, 3], rows))?;
+    output.text("")?;
+    for (spec, _) in &described {
+        output.text(&format!("{}: {}", spec.name(), spec.about()))?;
+    }
     output.note("\n`transect models NAME` shows layers, groups and tensors.");
     Ok(())
 }

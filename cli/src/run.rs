@@ -12,7 +12,7 @@ use transect_common::pb;
 
 use crate::args::Global;
 use crate::connect::{Need, Session};
-use crate::errors::{Failure, Outcome, is_lost};
+use crate::errors::{Failure, Outcome};
 use crate::fleet::{Fleet, Orders, find_worker};
 use crate::output::{Output, counted, duration, grouped};
 use crate::progress::{Display, Work};
@@ -54,15 +54,7 @@ pub struct RunArgs {
     no_plots: bool,
 }
 
-/// What following a sweep came to.
-enum Followed {
-    /// Nothing is left to do.
-    Over,
-    /// The coordinator went away: it was another command's, and that command ended.
-    Alone,
-}
-
-/// A sweep as it was before any worker of this command.
+/// A submitted sweep, and how much of it is left.
 struct Begun {
     sweep: pb::Sweep,
     work: Work,
@@ -71,7 +63,7 @@ struct Begun {
 /// Runs a sweep.
 pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
     let began = Instant::now();
-    let mut signals = Signals::listen();
+    let signals = Signals::listen();
     let loaded = sweepfile::load(&args.file)?;
     let data = args.data.clone().unwrap_or_else(|| global.home.join("data"));
     let lacking = dataset::missing(&dataset::wanted(&loaded.file), &data);
@@ -79,31 +71,50 @@ pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
         return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
     }
 
-    let mut trained_before = None;
+    let mut job = Job { global, output, args: &args, loaded: &loaded, data: &data, lacking, signals, began, first: None };
     loop {
-        let session = interruptible(&mut signals, Session::open(global, Need::Home)).await?;
-        let began_with = interruptible(&mut signals, begin(&session, output, &args.file, &loaded, lacking.as_deref()));
-        let outcome = match began_with.await {
-            Ok(begun) => {
-                trained_before.get_or_insert(begun.sweep.train_done);
-                work(global, output, &args, &data, &session, begun, &mut signals).await
-            }
-            Err(failure) => Err(failure),
-        };
-        let outcome = match outcome {
-            Ok((Followed::Over, sweep)) => {
-                let new = sweep.train_done - trained_before.unwrap_or_default().min(sweep.train_done);
-                interruptible(&mut signals, finish(global, output, &args, &session, &sweep.sweep_id, new, began)).await
-            }
-            Ok((Followed::Alone, _)) => {
-                output.warning("the coordinator that was here is gone; going on with one of our own");
-                session.close().await;
-                continue;
-            }
-            Err(failure) => Err(failure),
-        };
+        let session = interruptible(&mut job.signals, Session::open(global, Need::Home)).await?;
+        let outcome = job.attempt(&session).await;
+        let is_alone = matches!(outcome, Err(Failure::Unreachable(_)));
+        let is_anothers = global.coordinator.is_none() && !session.is_own();
         session.close().await;
+        if is_alone && is_anothers {
+            output.warning("the coordinator of another command was in use here and is gone; going on without it");
+            continue;
+        }
         return outcome;
+    }
+}
+
+/// What one `transect run` is about.
+struct Job<'a> {
+    global: &'a Global,
+    output: &'a Output,
+    args: &'a RunArgs,
+    loaded: &'a Loaded,
+    data: &'a Path,
+    /// What is missing in the data folder.
+    lacking: Option<String>,
+    signals: Signals,
+    began: Instant,
+    /// The sweep as it was before any worker of this command.
+    first: Option<pb::Sweep>,
+}
+
+impl Job<'_> {
+    /// From submission to summary with one coordinator. `Unreachable` when that goes away.
+    async fn attempt(&mut self, session: &Session) -> Outcome {
+        let begin = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref());
+        let begun = interruptible(&mut self.signals, begin).await?;
+        let trained_before = self.first.get_or_insert_with(|| begun.sweep.clone()).train_done;
+        let mut sweep = begun.sweep.clone();
+        if left(&sweep) > 0 {
+            let orders = orders(self.global, self.args, self.data, session.address())?;
+            sweep = work(session, self.output, orders, begun, &mut self.signals).await?;
+        }
+        let newly_trained = sweep.train_done.saturating_sub(trained_before);
+        let finish = finish(self.global, self.output, self.args, session, &sweep.sweep_id, newly_trained, self.began);
+        interruptible(&mut self.signals, finish).await
     }
 }
 
@@ -162,26 +173,20 @@ fn left(sweep: &pb::Sweep) -> u64 {
     sweep.queued + sweep.leased
 }
 
-/// Has workers do what is left.
+/// Has workers do what is left; gives the sweep as it is then.
 async fn work(
-    global: &Global,
-    output: &Output,
-    args: &RunArgs,
-    data: &Path,
     session: &Session,
+    output: &Output,
+    orders: Orders,
     begun: Begun,
     signals: &mut Signals,
-) -> Result<(Followed, pb::Sweep), Failure> {
-    if left(&begun.sweep) == 0 {
-        return Ok((Followed::Over, begun.sweep));
-    }
-    let orders = orders(global, args, data, session.address())?;
+) -> Result<pb::Sweep, Failure> {
     output.note(&format!(
         "{} on {} with {} each; logs in {}",
         counted(u64::from(orders.workers), "worker"),
         orders.devices.join(", "),
         counted(u64::from(orders.threads), "thread"),
-        global.home.join("logs").display()
+        orders.home.join("logs").display()
     ));
     let mut fleet = Fleet::start(orders, Instant::now())?;
     let mut display = Display::new(*output, begun.work, false);
@@ -191,7 +196,7 @@ async fn work(
         output.note("interrupted: workers send what they measured (once more ends them at once)");
     }
     fleet.stop(PATIENCE, signals.next()).await;
-    followed.map(|followed| (followed, sweep))
+    followed.map(|()| sweep)
 }
 
 /// Processes and threads for this machine.
@@ -218,21 +223,16 @@ async fn follow(
     fleet: &mut Fleet,
     display: &mut Display,
     signals: &mut Signals,
-) -> Result<Followed, Failure> {
-    let lost = |status: tonic::Status| if is_lost(&status) { Ok(Followed::Alone) } else { Err(Failure::from(status)) };
+) -> Outcome {
     let request = pb::WatchRequest { sweep: sweep.to_owned() };
-    let mut states = match session.sweeps().watch(request).await {
-        Ok(states) => states.into_inner(),
-        Err(status) => return lost(status),
-    };
+    let mut states = session.sweeps().watch(request).await?.into_inner();
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
             () = signals.next() => return Err(Failure::Interrupted),
-            state = states.message() => match state {
-                Ok(Some(state)) => display.update(state)?,
-                Ok(None) => return Ok(Followed::Over),
-                Err(status) => return lost(status),
+            state = states.message() => match state? {
+                Some(state) => display.update(state)?,
+                None => return Ok(()),
             },
             _ = tick.tick() => {
                 for warning in fleet.tend(Instant::now())? {
@@ -265,7 +265,7 @@ async fn finish(
     let database = global.coordinator.is_none().then(|| global.home.join("transect.db"));
     let ended = Ended { sweep, measured, failed, plots, seconds, database, newly_trained };
     if output.is_json() { output.json(&ended.json())? } else { ended.tell(output, args)? }
-    if ended.sweep.failed > 0 { Err(Failure::Told) } else { Ok(()) }
+    if ended.sweep.done < ended.sweep.jobs { Err(Failure::Told) } else { Ok(()) }
 }
 
 /// Figures are drawn from what is stored, so failing to draw loses nothing and is only warned of.
@@ -322,6 +322,9 @@ impl Ended {
             let paths: Vec<String> = self.plots.iter().map(|p| format!("  {}", p.display())).collect();
             output.text(&format!("\nFigures:\n{}", paths.join("\n")))?;
         }
+        if let Some(database) = &self.database {
+            output.text(&format!("\nDatabase:\n  {}", database.display()))?;
+        }
         output.text(&format!("\n{}", self.trained()))?;
         output.text(&self.next(args))
     }
@@ -341,8 +344,9 @@ impl Ended {
         let mut text = String::from("\nNext:");
         if let Some(database) = &self.database {
             text += &format!(
-                "\n  sqlite3 {} \"SELECT model, mask, alpha, avg(loss) FROM line_points\n    \
-                 WHERE sweep = '{name}' AND split = 'test' GROUP BY model, mask, alpha\"",
+                "\n  sqlite3 {} \"SELECT model, mask, alpha, avg(loss)\n    \
+                 FROM line_points WHERE sweep = '{name}' AND split = 'test'\n    \
+                 GROUP BY model, mask, alpha\"",
                 database.display()
             );
         }

@@ -311,9 +311,9 @@ impl Summary {
 
 /// What the columns of [`Summary::lines_table`] mean.
 pub const LEGEND: &str = "\
-L in nats; barrier: greatest height above the straight line between the ends; falls: never rises by
-more than 0.001; plateau: longest flat stretch before the fall; half: alpha of half the drop; area
-under the line, 1 at the start's height and 0 at the end's.";
+L in nats; barrier: greatest height above the straight line between the ends;
+falls: never rises by more than 0.001; plateau: longest flat stretch before the
+fall; half: alpha of half the drop; area: under the line, scaled to its drop.";
 
 #[cfg(test)]
 mod tests {

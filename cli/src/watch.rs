@@ -30,9 +30,8 @@ pub async fn watch(global: &Global, output: &Output, args: WatchArgs) -> Outcome
     }
     if sweep.failed > 0 {
         output.note(&format!("`transect status {}` shows what failed", sweep.name));
-        return Err(Failure::Told);
     }
-    Ok(())
+    if sweep.done < sweep.jobs { Err(Failure::Told) } else { Ok(()) }
 }
 
 async fn follow(session: &Session, output: &Output, sweep: &str) -> Result<pb::Sweep, Failure> {

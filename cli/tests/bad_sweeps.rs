@@ -17,7 +17,7 @@ const WRONG: [(&str, &str, &str, &str); 12] = [
     ("an axis without values", "seed = \"0..1\"", "seed = []", "train.seed"),
     ("a mask that matches nothing", "[\"all\", \"each\"]", "[\"conv9\"]", "conv9"),
     ("an unknown architecture", "\"mlp\"", "\"mpl\"", "mlp"),
-    ("no TOML", "[train]", "[train", "train"),
+    ("no TOML", "[train]", "[train", "not TOML"),
 ];
 
 fn answered(bench: &Bench, verb: &str, name: &str) -> Ran {
