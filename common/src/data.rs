@@ -114,7 +114,7 @@ const MNIST: DataSetInfo = DataSetInfo {
         file("t10k-labels-idx1-ubyte", Split::Test, Some("27ae3e4e09519cfbb04c329615203637")),
     ],
     system_folders: &[],
-    install: "scripts/data.sh mnist",
+    install: "scripts/data.sh mnist {dir}",
 };
 
 const FASHION_MNIST: DataSetInfo = DataSetInfo {
