@@ -12,7 +12,8 @@ use crate::run::{CanonicalError, Tag, canonical_json};
 pub enum BatchNorm {
     /// The model has no batch norm; every mode is the same.
     None,
-    /// Running mean and variance are blended like the weights of their layer, and held where the layer is held.
+    /// Running mean and variance are blended like the weights of their layer, and held where the layer is held. Beyond
+    /// the ends a blended variance can fall below zero; the loss is NaN there, as in PyTorch.
     #[default]
     Interpolate,
     /// Statistics are reset and re-estimated at each point by one pass over the evaluated training images in batches of

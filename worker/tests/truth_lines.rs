@@ -1,5 +1,7 @@
-//! Losses along lines agree with plain PyTorch: whole and partial masks, both held ends, beyond the ends, and batch norm
+//! Losses along lines agree with plain `PyTorch`: whole and partial masks, both held ends, beyond the ends, and batch norm
 //! in its three modes.
+
+#![allow(clippy::unwrap_used, reason = "what fails to unwrap fails the test")]
 
 mod truth;
 
@@ -11,9 +13,10 @@ use transect_common::run::Tag;
 use transect_worker::data::{Data, Images};
 use transect_worker::nn::Model;
 use truth::lines::Lines;
-use truth::{described, fixture, formula};
+use truth::{described, fixture, formula, use_one_thread};
 
 fn check(name: &str, set: DataSet, tolerance: f64) {
+    use_one_thread();
     let text = std::fs::read_to_string(fixture("lines.json")).unwrap();
     let mut all: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
     let lines: Lines = serde_json::from_value(all.remove(name).unwrap()).unwrap();

@@ -1,6 +1,8 @@
-//! A published ResNet-20 on true CIFAR-10 images: its known loss and accuracy, and its lines as PyTorch draws them.
+//! A published ResNet-20 on true CIFAR-10 images: its known loss and accuracy, and its lines as `PyTorch` draws them.
 //!
 //! The weights and images are not part of the project; the tests say so and pass where they are absent.
+
+#![allow(clippy::unwrap_used, reason = "what fails to unwrap fails the test")]
 
 mod truth;
 
@@ -15,7 +17,7 @@ use transect_common::run::Tag;
 use transect_worker::data::Data;
 use transect_worker::nn::{Model, Norm, Tally};
 use truth::lines::Lines;
-use truth::{assert_near, described, fixture};
+use truth::{assert_near, described, fixture, use_one_thread};
 
 #[derive(Deserialize)]
 struct Published {
@@ -38,6 +40,7 @@ fn published() -> Published {
 
 /// `../shared/data` beside the checkout.
 fn shared() -> Option<PathBuf> {
+    use_one_thread();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     if folder.join("resnet-cifar10").is_dir() && folder.join("cifar10-part").is_dir() {
         return Some(folder);

@@ -51,7 +51,10 @@ pub struct DeviceInfo {
     pub memory_bytes: u64,
 }
 
-/// Opens `cpu` or `cuda:N`. A device that is missing is an error, never another device.
+/// Opens `cpu` or `cuda:N`.
+///
+/// # Errors
+/// When the name is neither, or the device is missing: it is never replaced by another.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     if name == "cpu" {
         return Ok(Device::Cpu);

@@ -1,4 +1,4 @@
-//! Comparing measured lines with PyTorch's, point by point.
+//! Comparing measured lines with `PyTorch`'s, point by point.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,7 +16,8 @@ use transect_worker::probe::{LineTask, Point, measure};
 pub struct Lines {
     pub alphas: Vec<f64>,
     pub batch_size: u32,
-    pub lines: Vec<Row>,
+    #[serde(rename = "lines")]
+    pub rows: Vec<Row>,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +30,7 @@ pub struct Row {
 
 #[derive(Deserialize)]
 pub struct Measured {
-    /// `None` where PyTorch has NaN.
+    /// `None` where `PyTorch` has NaN.
     pub loss: Vec<Option<f64>>,
     pub accuracy: Vec<f64>,
     pub count: u64,
@@ -52,7 +53,7 @@ impl Lines {
             },
             done: HashSet::new(),
         };
-        self.lines.iter().map(task).collect()
+        self.rows.iter().map(task).collect()
     }
 
     /// Measures them and compares every loss, within `tolerance`, every accuracy, to one image, and every count.
@@ -66,9 +67,9 @@ impl Lines {
     ) {
         let tasks = self.tasks(subset);
         let points = measured(model, data, ends, &tasks);
-        assert_eq!(points.len(), self.lines.len() * self.alphas.len() * 2);
+        assert_eq!(points.len(), self.rows.len() * self.alphas.len() * 2);
         for point in points {
-            let row = &self.lines[point.line];
+            let row = &self.rows[point.line];
             let truth = &row.splits[&point.split];
             let index = point.index as usize;
             let at = format!("{} {} alpha {} {}", row.mask, row.batch_norm.name(), point.alpha, point.split);

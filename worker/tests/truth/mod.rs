@@ -1,4 +1,4 @@
-//! What the `truth_*` tests share: PyTorch's results (`scripts/fixtures/`), the numbers that they were made from, and how
+//! What the `truth_*` tests share: `PyTorch`'s results (`scripts/fixtures/`), the numbers that they were made from, and how
 //! near is near enough. Each test file uses its part.
 #![allow(dead_code)]
 
@@ -11,6 +11,12 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Tensor};
 use transect_common::model::{Description, ModelSpec};
 use transect_worker::nn::Model;
+
+/// Tests run side by side, so each computes on one thread: libtorch's threads wait by spinning, and more of them than
+/// processors make a test ten times slower.
+pub fn use_one_thread() {
+    tch::set_num_threads(1);
+}
 
 /// A fixture file's path.
 pub fn fixture(name: &str) -> PathBuf {
@@ -61,6 +67,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(description: Description) -> Self {
+        use_one_thread();
         let weights = formula::checkpoint(&description, 1);
         let [c, h, w] = description.input.map(i64::from);
         let x = Tensor::from_slice(&formula::floats(11, (8 * c * h * w) as usize)).view([8, c, h, w]);
@@ -80,7 +87,7 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.detach().to_kind(tch::Kind::Double).flatten(0, -1)).unwrap()
 }
 
-/// Every number within `tolerance` of PyTorch's, relative to the largest of the vector.
+/// Every number within `tolerance` of `PyTorch`'s, relative to the largest of the vector.
 #[track_caller]
 pub fn assert_near(ours: &[f64], truth: &[f64], tolerance: f64, what: &str) {
     assert_eq!(ours.len(), truth.len(), "{what}: lengths");
