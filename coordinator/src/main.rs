@@ -1,5 +1,6 @@
 //! `transect-coordinator`: serves a home folder until it is told to stop.
 
+use std::io::{IsTerminal as _, stderr};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -108,10 +109,10 @@ impl Signals {
     }
 }
 
-/// Logs to standard error, `info` and above unless `RUST_LOG` says otherwise.
+/// Logs to standard error, `info` and above unless `TRANSECT_LOG` says otherwise.
 fn start_logging(as_json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr);
     if as_json {
         lines.json().init();
     } else {

@@ -78,7 +78,7 @@ CREATE TABLE jobs (
     run             INTEGER NOT NULL REFERENCES runs (id),
     line            INTEGER REFERENCES lines (id),
     state           TEXT    NOT NULL CHECK (state IN ('queued', 'leased', 'done', 'failed', 'cancelled')),
-    ready           INTEGER NOT NULL CHECK (ready IN (0, 1)), -- for a line: its checkpoints are stored; kept true in every state
+    ready           INTEGER NOT NULL CHECK (ready IN (0, 1)), -- for a line: its run is trained; kept true in every state
     due_at          TEXT    NOT NULL,        -- not leased before
     attempt         INTEGER NOT NULL DEFAULT 0, -- leases so far; only grows, and fences every write
     failures        INTEGER NOT NULL DEFAULT 0, -- failed attempts since it was queued by a user
@@ -103,7 +103,7 @@ CREATE TABLE jobs (
     CHECK (points <= points_expected)
 ) STRICT;
 
--- Submission finds jobs that are there; a report finds the lines that wait for a run.
+-- Submission finds jobs that are there; the end of training finds the lines that wait for it.
 CREATE UNIQUE INDEX jobs_train ON jobs (run) WHERE kind = 'train';
 CREATE UNIQUE INDEX jobs_line ON jobs (run, line) WHERE kind = 'line';
 -- A lease takes the oldest job of a kind that is due ...

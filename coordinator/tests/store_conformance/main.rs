@@ -57,7 +57,7 @@ conformance!(
         many_runs_are_stored_in_one_go,
     ],
     leases: [
-        lines_wait_for_their_checkpoints_and_go_before_training,
+        lines_wait_for_their_run_and_go_before_training,
         the_oldest_is_leased_first,
         a_worker_is_given_what_it_holds,
         a_lease_says_all_that_a_worker_needs,

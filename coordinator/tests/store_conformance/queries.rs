@@ -111,7 +111,6 @@ pub async fn checkpoints_come_by_run_and_moment(world: World) {
     let sweep = world.sweep("first", &[5, 3], &["all"]).await;
     let lease = world.lease(worker).await;
     world.store_rows(worker, lease.jobs[0].job, vec![checkpoint("final"), checkpoint("init")]).await;
-    world.lease(worker).await;
     world.train_next(worker).await;
     let found = world.store.checkpoints(&CheckpointsOf::Sweep(sweep.id)).await.unwrap();
     let rows: Vec<_> = found.iter().map(|c| (c.seed, c.tag.as_str(), c.bytes)).collect();

@@ -23,14 +23,14 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
     check_folder(path)?;
     // `busy_timeout` is set by sqlx before any pragma, so that switching to the write-ahead log waits for other users.
     //
-    // `synchronous = NORMAL`: a commit is safe from a crash of any process. A power failure may undo the last commits,
-    // but whole ones and in order, so what is left is consistent and the undone work is simply leased again.
+    // `synchronous = FULL`: a commit is on the disk before a worker or a user is told of it, so that not even a power
+    // failure takes back what was said.
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .busy_timeout(PATIENCE)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
+        .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .statement_cache_capacity(200);
     let pool = |connections| {

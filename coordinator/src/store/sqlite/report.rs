@@ -142,7 +142,6 @@ impl Report {
                     .bind(self.now.to_string())
                     .execute(&mut *self.tx)
                     .await?;
-                sqlx::query(sql!("ready_lines")).bind(row.job.job.0).execute(&mut *self.tx).await?;
             }
             Row::Done { seconds, threads } => return self.finish(job, row, *seconds, *threads).await,
             Row::Failed { class, message } => {
@@ -234,6 +233,9 @@ impl Report {
             .rows_affected();
         if finished == 0 {
             return Ok(Err((RefusalReason::Invalid, "not complete: some of its points are not stored".to_owned())));
+        }
+        if matches!(job.spec, JobSpec::Train(_)) {
+            sqlx::query(sql!("ready_lines")).bind(row.job.job.0).execute(&mut *self.tx).await?;
         }
         sqlx::query(sql!("worker_did")).bind(self.worker.0).execute(&mut *self.tx).await?;
         job.state = next(job.state, JobEvent::Finish);

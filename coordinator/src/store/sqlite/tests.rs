@@ -85,7 +85,7 @@ async fn connections_are_set_as_they_must_be() {
     let store = open(home.path()).await;
     for pool in [&store.db.writer, &store.db.readers] {
         assert_eq!(pragma(pool, "PRAGMA foreign_keys").await, 1);
-        assert_eq!(pragma(pool, "PRAGMA synchronous").await, 1, "NORMAL");
+        assert_eq!(pragma(pool, "PRAGMA synchronous").await, 2, "FULL");
         assert_eq!(pragma(pool, "PRAGMA busy_timeout").await, 30_000);
     }
     assert_eq!(store.db.writer.size(), 1, "one connection writes");

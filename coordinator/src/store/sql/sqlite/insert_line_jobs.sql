@@ -1,14 +1,12 @@
--- Line jobs that are not there yet: ?1 JSON array of {run, line, points, position}, ?2 now. A line is ready when its
--- three checkpoints are stored. Indexes: UNIQUE (digest) of runs and lines, primary key of checkpoints, jobs_line.
+-- Line jobs that are not there yet: ?1 JSON array of {run, line, points, position}, ?2 now. A line is ready when its run
+-- is trained, here or elsewhere. Indexes: UNIQUE (digest) of runs and lines, jobs_train, jobs_line.
 INSERT INTO jobs (kind, run, line, state, ready, points_expected, due_at, queued_at)
 SELECT
     'line',
     r.id,
     l.id,
     'queued',
-    EXISTS (SELECT 1 FROM checkpoints AS c WHERE c.run = r.id AND c.tag = l.from_tag)
-    AND EXISTS (SELECT 1 FROM checkpoints AS c WHERE c.run = r.id AND c.tag = l.to_tag)
-    AND EXISTS (SELECT 1 FROM checkpoints AS c WHERE c.run = r.id AND c.tag = l.hold),
+    NOT EXISTS (SELECT 1 FROM jobs AS t WHERE t.run = r.id AND t.kind = 'train' AND t.state <> 'done'),
     v.value ->> 'points',
     ?2,
     ?2
