@@ -28,7 +28,7 @@ pub struct RetryArgs {
 }
 
 /// Stops a sweep.
-pub async fn cancel(global: &Global, output: &Output, args: CancelArgs) -> Outcome {
+pub async fn cancel(global: &Global, output: Output, args: CancelArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let answer = session.sweeps().cancel(pb::CancelRequest { sweep: args.sweep }).await;
     session.close().await;
@@ -42,7 +42,7 @@ pub async fn cancel(global: &Global, output: &Output, args: CancelArgs) -> Outco
 }
 
 /// Queues failed jobs again.
-pub async fn retry(global: &Global, output: &Output, args: RetryArgs) -> Outcome {
+pub async fn retry(global: &Global, output: Output, args: RetryArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let request = pb::RetryRequest { sweep: args.sweep, machine_errors_only: false, cancelled: args.cancelled };
     let answer = session.sweeps().retry(request).await;

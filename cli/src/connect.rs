@@ -177,7 +177,9 @@ fn log_to(folder: &Path) {
         let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
         let writer = Mutex::new(file);
         // A second start in one process (after another command's coordinator ended) keeps the first's subscriber.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).try_init();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
+        // A full disk is said once, by `disk`, and not once more for every line that cannot be logged.
+        let _ = log.log_internal_errors(false).try_init();
     }
 }
 

@@ -1,6 +1,5 @@
 //! Whether a sweep's data sets are where the workers will look, before anything is begun.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use transect_common::data::{DataFile, DataSet, Layout, Split};
@@ -15,17 +14,9 @@ pub struct Wanted {
     pub partial: bool,
 }
 
-/// The data sets of a sweep file, each once.
+/// The data sets of a sweep file.
 pub fn wanted(file: &SweepFile) -> Vec<Wanted> {
-    let mut wanted: Vec<Wanted> = vec![];
-    // What only the stored imports can tell is told by the coordinator.
-    for run in file.expand(&BTreeMap::new()).map(|e| e.runs).unwrap_or_default() {
-        let one = Wanted { set: run.spec.data.set, partial: run.spec.data.partial };
-        if !wanted.contains(&one) {
-            wanted.push(one);
-        }
-    }
-    wanted
+    file.data_sets().into_iter().map(|(set, partial)| Wanted { set, partial }).collect()
 }
 
 /// Says which files are missing and what installs them; None when nothing is.

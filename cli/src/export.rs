@@ -35,7 +35,7 @@ pub struct ExportArgs {
 }
 
 /// Writes checkpoints.
-pub async fn export(global: &Global, output: &Output, args: ExportArgs) -> Outcome {
+pub async fn export(global: &Global, output: Output, args: ExportArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let outcome = write_all(&session, output, &args).await;
     session.close().await;
@@ -46,7 +46,7 @@ pub async fn export(global: &Global, output: &Output, args: ExportArgs) -> Outco
     Ok(())
 }
 
-async fn write_all(session: &Session, output: &Output, args: &ExportArgs) -> Result<Value, Failure> {
+async fn write_all(session: &Session, output: Output, args: &ExportArgs) -> Result<Value, Failure> {
     let (found, import) = find(session, &args.what).await?;
     let wanted = |c: &pb::Checkpoint| args.tag.as_ref().is_none_or(|tag| tag.as_str() == c.tag);
     let chosen: Vec<pb::Checkpoint> = found.iter().filter(|c| wanted(c)).cloned().collect();
@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn files_are_named_by_model_seed_and_moment() {
-        let chosen = [checkpoint("a", Some(1), "init"), checkpoint("a", Some(1), "final"), checkpoint("b", None, "init")];
+        let chosen =
+            [checkpoint("a", Some(1), "init"), checkpoint("a", Some(1), "final"), checkpoint("b", None, "init")];
         let names: Vec<String> = names(&chosen, None).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["mlp-seed1-init.safetensors", "mlp-seed1-final.safetensors", "mlp-init.safetensors"]);
     }

@@ -259,13 +259,13 @@ mod tests {
         };
         let fleet = Fleet::start(orders(home.path(), script), Instant::now()).unwrap();
         ready().await;
-        fleet.stop(Duration::from_secs(60), std::future::pending()).await;
+        fleet.stop(Duration::from_mins(1), std::future::pending()).await;
         assert_eq!(tail(&log, 9), "ready\nasked");
 
         std::fs::remove_file(&log).unwrap();
         let deaf = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
         let fleet = Fleet::start(orders(home.path(), deaf), Instant::now()).unwrap();
         ready().await;
-        fleet.stop(Duration::from_secs(60), std::future::ready(())).await;
+        fleet.stop(Duration::from_mins(1), std::future::ready(())).await;
     }
 }

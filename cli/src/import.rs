@@ -53,7 +53,7 @@ struct Checked {
 }
 
 /// Stores checkpoints.
-pub async fn import(global: &Global, output: &Output, args: ImportArgs) -> Outcome {
+pub async fn import(global: &Global, output: Output, args: ImportArgs) -> Outcome {
     check_name(&args.name)?;
     let files = named_files(&args.checkpoints)?;
     let contents = files.iter().map(|(_, path)| read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -192,10 +192,8 @@ async fn store(
         }
         artifacts.put(tokio_stream::iter(chunks)).await?;
     }
-    let checkpoints = checked
-        .iter()
-        .map(|c| pb::TaggedArtifact { tag: c.tag.to_string(), artifact: c.digest.to_string() })
-        .collect();
+    let checkpoints =
+        checked.iter().map(|c| pb::TaggedArtifact { tag: c.tag.to_string(), artifact: c.digest.to_string() }).collect();
     let request = pb::ImportRequest {
         name: name.to_owned(),
         model: serde_json::to_string(spec).context("a model is plain data")?,

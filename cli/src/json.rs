@@ -43,7 +43,8 @@ pub fn sweep(s: &pb::Sweep) -> Value {
 
 /// A sweep and what its workers are doing.
 pub fn watched(w: &pb::WatchResponse) -> Value {
-    let activity = |a: &pb::Activity| json!({ "job_id": a.job_id, "worker": a.worker, "text": a.text, "fraction": a.fraction });
+    let activity =
+        |a: &pb::Activity| json!({ "job_id": a.job_id, "worker": a.worker, "text": a.text, "fraction": a.fraction });
     json!({
         "sweep": w.sweep.as_ref().map(sweep),
         "activity": w.activity.iter().map(activity).collect::<Value>(),
@@ -52,9 +53,7 @@ pub fn watched(w: &pb::WatchResponse) -> Value {
 
 /// A job with its errors.
 pub fn job(j: &pb::Job) -> Value {
-    let error = |e: &pb::AttemptError| {
-        json!({ "attempt": e.attempt, "at": e.at, "class": e.class, "message": e.message, "worker": e.worker })
-    };
+    let error = |e: &pb::AttemptError| json!({ "attempt": e.attempt, "at": e.at, "class": e.class, "message": e.message, "worker": e.worker });
     json!({
         "job_id": j.job_id,
         "kind": j.kind,
@@ -142,9 +141,7 @@ pub fn plan(p: &pb::PlanResponse) -> Value {
         let values: Value = a.values.iter().map(|v| nested(v)).collect();
         json!({ "setting": a.setting, "values": values })
     };
-    let run = |r: &pb::PlannedRun| {
-        json!({ "run": r.run, "model": r.model, "seed": r.seed, "settings": nested(&r.settings), "done": r.done })
-    };
+    let run = |r: &pb::PlannedRun| json!({ "run": r.run, "model": r.model, "seed": r.seed, "settings": nested(&r.settings), "done": r.done });
     json!({
         "name": p.name,
         "axes": p.axes.iter().map(axis).collect::<Value>(),

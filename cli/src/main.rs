@@ -11,6 +11,7 @@ mod args;
 mod cancel;
 mod connect;
 mod dataset;
+mod disk;
 mod errors;
 mod export;
 mod fleet;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return output.failure(&Failure::Other(anyhow::anyhow!("cannot start: {e}"))),
     };
-    let outcome = runtime.block_on(act(cli, &output));
+    let outcome = runtime.block_on(act(cli, output));
     runtime.shutdown_timeout(Duration::from_secs(2));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 /// `run` stops its workers when interrupted, so it looks after signals itself; every other command just ends.
-async fn act(cli: Cli, output: &Output) -> Outcome {
+async fn act(cli: Cli, output: Output) -> Outcome {
     let global = cli.global;
     let answers_signals = matches!(cli.verb, Verb::Run(_));
     let verb = async {
@@ -73,13 +74,18 @@ async fn act(cli: Cli, output: &Output) -> Outcome {
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
-            Verb::Models(args) => models::models(output, args),
+            Verb::Models(args) => models::models(output, &args),
             Verb::Import(args) => import::import(&global, output, args).await,
             Verb::Export(args) => export::export(&global, output, args).await,
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "transect", &mut script);
-                output.text(String::from_utf8_lossy(&script).trim_end())
+                let script = String::from_utf8_lossy(&script);
+                if output.is_json() {
+                    output.json(&serde_json::json!({ "script": script }))
+                } else {
+                    output.text(script.trim_end())
+                }
             }
         }
     };

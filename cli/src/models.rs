@@ -28,7 +28,7 @@ pub struct ModelsArgs {
 }
 
 /// Lists architectures, or describes one.
-pub fn models(output: &Output, args: ModelsArgs) -> Outcome {
+pub fn models(output: Output, args: &ModelsArgs) -> Outcome {
     let Some(name) = &args.name else {
         return list(output);
     };
@@ -84,7 +84,7 @@ fn has_options(name: &str) -> bool {
         .unwrap_or(false)
 }
 
-fn list(output: &Output) -> Outcome {
+fn list(output: Output) -> Outcome {
     let described: Vec<(ModelSpec, Description)> = ModelSpec::NAMES
         .iter()
         .filter_map(|name| {
@@ -116,11 +116,11 @@ fn shape(dimensions: &[u32], between: &str) -> String {
 
 fn as_text(spec: &ModelSpec, model: &Description) -> String {
     let mut text = format!(
-        "{}: {}\nimages {}, {}, {}, {}\n\n",
+        "{}: {}\nimages {}, {} classes, {}, {}\n\n",
         spec.name(),
         spec.about(),
         shape(&model.input, "x"),
-        format!("{} classes", grouped(u64::from(model.classes))),
+        model.classes,
         counted(model.theta_len() as u64, "parameter"),
         counted(model.buffers_len() as u64, "buffer"),
     );

@@ -1,5 +1,6 @@
 //! `transect plan`: what a sweep would do, without storing anything.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use transect_common::pb;
 use crate::args::Global;
 use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
-use crate::output::{Output, bytes, counted, grouped, table};
+use crate::output::{Output, bytes, counted, cut, grouped, table};
 use crate::{json, sweepfile};
 
 /// Runs that the table shows.
@@ -28,7 +29,7 @@ pub struct PlanArgs {
 }
 
 /// Says what a sweep would do.
-pub async fn plan(global: &Global, output: &Output, args: PlanArgs) -> Outcome {
+pub async fn plan(global: &Global, output: Output, args: PlanArgs) -> Outcome {
     let loaded = sweepfile::load(&args.file)?;
     let session = Session::open(global, Need::Nothing).await?;
     let request = pb::PlanRequest { sweep_file: loaded.text };
@@ -52,12 +53,13 @@ fn words(plan: &pb::PlanResponse) -> String {
             vec![axis.setting.clone(), axis.values.len().to_string(), cut(&values, SHOWN_VALUES)]
         };
         let rows = plan.axes.iter().map(row).collect();
-        text += &format!("\n{}\n", table(&["axis", "values", ""], &[1], rows));
+        let _ = write!(text, "\n{}\n", table(&["axis", "values", ""], &[1], rows));
     }
     let runs = plan.runs.len() as u64;
     let to_train = runs - u64::from(plan.runs_done);
     let to_probe = plan.probe_jobs - plan.probe_jobs_done;
-    text += &format!(
+    let _ = write!(
+        text,
         "\n{}: {} ready, {} to train, which means {} seen and {} of checkpoints\n",
         counted(runs, "run"),
         plan.runs_done,
@@ -65,7 +67,8 @@ fn words(plan: &pb::PlanResponse) -> String {
         counted(plan.training_images, "image"),
         bytes(plan.checkpoint_bytes)
     );
-    text += &format!(
+    let _ = write!(
+        text,
         "{} with {}: {} done, {} to take, which means {} evaluated",
         counted(u64::from(plan.probe_jobs), "line"),
         counted(plan.points, "point"),
@@ -88,7 +91,7 @@ fn runs(plan: &pb::PlanResponse, shown: usize) -> String {
     let rows = plan.runs.iter().take(shown).map(row).collect();
     let mut text = table(&["run", "model", "seed", "ready", "settings"], &[2], rows);
     if plan.runs.len() > shown {
-        text += &format!("\n... and {} more (--all shows every one)", plan.runs.len() - shown);
+        let _ = write!(text, "\n... and {} more (--all shows every one)", plan.runs.len() - shown);
     }
     text
 }
@@ -102,14 +105,6 @@ fn settings(text: &str) -> String {
     let shown = map.iter().filter(|(key, _)| !["model.architecture", "train.seed"].contains(&key.as_str()));
     let words = shown.map(|(key, value)| format!("{key}={}", value.to_string().trim_matches('"')));
     words.collect::<Vec<_>>().join(" ")
-}
-
-fn cut(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(limit - 4).collect();
-    format!("{kept} ...")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How far a sweep is, and showing it: live bars on a terminal, plain lines elsewhere, JSON lines when asked.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,14 @@ use transect_common::pb;
 
 use crate::errors::Outcome;
 use crate::json;
-use crate::output::{Output, duration, grouped};
+use crate::output::{Output, cut, duration, grouped};
 
 /// Points a second are taken over this long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Plain lines come this often.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// Characters of what the workers are doing.
+const SHOWN_DOING: usize = 68;
 /// A training step costs about this many evaluations of the same images: forward, and twice that backward.
 const TRAINING_COST: f64 = 3.0;
 
@@ -110,14 +113,14 @@ impl Meter {
         format!("{} of {}", grouped(self.latest.train_done), grouped(self.latest.train_jobs))
     }
 
-    fn probed(&self) -> String {
-        format!("{} of {} points", grouped(self.latest.points), grouped(self.latest.points_expected))
+    fn points(&self) -> String {
+        format!("{} of {}", grouped(self.latest.points), grouped(self.latest.points_expected))
     }
 
     fn rates(reading: Reading) -> String {
-        let mut text = format!("{} points/s", short(reading.points_per_second));
+        let mut text = format!("{}/s", short(reading.points_per_second));
         if let Some(left) = reading.left {
-            text += &format!(", about {} left", duration(left.as_secs_f64()));
+            let _ = write!(text, ", {} left", duration(left.as_secs_f64()));
         }
         text
     }
@@ -129,12 +132,13 @@ impl Meter {
         if self.latest.train_jobs > 0 {
             parts.push(format!("trained {}", self.trained()));
         }
-        parts.push(format!("probed {}", self.probed()));
+        parts.push(format!("points {}", self.points()));
         if self.latest.failed > 0 {
             parts.push(format!("{} failed", grouped(self.latest.failed)));
         }
-        parts.push(Self::rates(reading));
-        parts.join("; ")
+        parts.push(format!("{} points/s", short(reading.points_per_second)));
+        parts.extend(reading.left.map(|left| format!("about {} left", duration(left.as_secs_f64()))));
+        parts.join(", ")
     }
 }
 
@@ -163,7 +167,7 @@ enum View {
 struct Bars {
     all: MultiProgress,
     trained: ProgressBar,
-    probed: ProgressBar,
+    points: ProgressBar,
     doing: ProgressBar,
 }
 
@@ -172,7 +176,7 @@ impl Display {
     pub fn new(output: Output, work: Work, answer: bool) -> Self {
         let view = if answer && output.is_json() {
             View::Json
-        } else if std::io::stderr().is_terminal() && !(answer && !std::io::stdout().is_terminal()) {
+        } else if std::io::stderr().is_terminal() && (!answer || std::io::stdout().is_terminal()) {
             View::Bars(Bars::new())
         } else {
             View::Lines { answer, last: None }
@@ -244,10 +248,11 @@ impl Bars {
             let bar = ProgressBar::new(1).with_style(style.progress_chars("━╸─")).with_prefix(prefix);
             all.add(bar)
         };
-        let trained = bar("{prefix:8} {bar:20} {wide_msg}", "trained");
-        let probed = bar("{prefix:8} {bar:20} {wide_msg}", "probed");
-        let doing = bar("{prefix:8} {wide_msg}", "");
-        Self { all, trained, probed, doing }
+        // Not `wide_msg`, which fills the line: a `^C` at its end would wrap, and clearing would miss a line.
+        let trained = bar("{prefix:7} {bar:20} {msg}", "trained");
+        let points = bar("{prefix:7} {bar:20} {msg}", "points");
+        let doing = bar("{prefix:7} {msg}", "");
+        Self { all, trained, points, doing }
     }
 
     fn show(&self, meter: &mut Meter, now: Instant) {
@@ -257,11 +262,11 @@ impl Bars {
         self.trained.set_position(if sweep.train_jobs == 0 { 1 } else { sweep.train_done });
         let failed = if sweep.failed > 0 { format!(", {} jobs failed", grouped(sweep.failed)) } else { String::new() };
         self.trained.set_message(format!("{}{failed}", meter.trained()));
-        self.probed.set_length(sweep.points_expected.max(1));
-        self.probed.set_position(sweep.points);
-        self.probed.set_message(format!("{}, {}", meter.probed(), Meter::rates(reading)));
-        let doing: Vec<&str> = meter.activity.iter().map(|a| a.text.as_str()).collect();
-        self.doing.set_message(doing.join("  "));
+        self.points.set_length(sweep.points_expected.max(1));
+        self.points.set_position(sweep.points);
+        self.points.set_message(format!("{}, {}", meter.points(), Meter::rates(reading)));
+        let doing = meter.activity.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join("; ");
+        self.doing.set_message(cut(&doing, SHOWN_DOING));
     }
 }
 
@@ -286,8 +291,8 @@ mod tests {
         meter.update(began + Duration::from_secs(30), state(1, 0, &[0.5, 0.5]));
         let left = meter.reading(began + Duration::from_secs(30)).left.unwrap();
         assert!((left.as_secs_f64() - 50.0).abs() < 1e-6, "{left:?}");
-        meter.update(began + Duration::from_secs(60), state(4, 1000, &[]));
-        assert_eq!(meter.reading(began + Duration::from_secs(60)).left, Some(Duration::ZERO));
+        meter.update(began + Duration::from_mins(1), state(4, 1000, &[]));
+        assert_eq!(meter.reading(began + Duration::from_mins(1)).left, Some(Duration::ZERO));
     }
 
     #[test]
@@ -309,6 +314,6 @@ mod tests {
         meter.update(began, state(1, 0, &[]));
         meter.update(began + Duration::from_secs(4), state(1, 500, &[]));
         let line = meter.line(began + Duration::from_secs(4));
-        assert_eq!(line, "trained 1 of 4; probed 500 of 1,000 points; 1 failed; 125 points/s, about 4.0 s left");
+        assert_eq!(line, "trained 1 of 4, points 500 of 1,000, 1 failed, 125 points/s, about 4.0 s left");
     }
 }

@@ -45,7 +45,7 @@ pub struct PlotArgs {
 }
 
 /// Shows or exports results.
-pub async fn results(global: &Global, output: &Output, args: ResultsArgs) -> Outcome {
+pub async fn results(global: &Global, output: Output, args: ResultsArgs) -> Outcome {
     let format = if output.is_json() && args.format == Format::Table { Format::Jsonl } else { args.format };
     if args.curves && format == Format::Table {
         return Err(Failure::Usage("--curves gives rows, so choose --format csv or --format jsonl".to_owned()));
@@ -62,7 +62,7 @@ pub async fn results(global: &Global, output: &Output, args: ResultsArgs) -> Out
     outcome
 }
 
-async fn condensed(session: &Session, output: &Output, sweep: &str) -> Outcome {
+async fn condensed(session: &Session, output: Output, sweep: &str) -> Outcome {
     let (sweep, measured) = measured(session, sweep).await?;
     output.text(&status::headline(&sweep))?;
     let summary = summarise(&measured.points, &measured.curves);
@@ -149,7 +149,8 @@ const CURVE_HEADER: &str = "run,model,seed,settings,epoch,split,loss,accuracy,le
 
 fn line_csv(p: &pb::LinePoint) -> String {
     let seed = p.seed.map(|s| s.to_string()).unwrap_or_default();
-    let words = [&p.run, &p.model, &seed, &p.settings, &p.from_tag, &p.to_tag, &p.mask, &p.hold, &p.batch_norm, &p.split];
+    let words =
+        [&p.run, &p.model, &seed, &p.settings, &p.from_tag, &p.to_tag, &p.mask, &p.hold, &p.batch_norm, &p.split];
     let (alpha, loss, accuracy, count) = (p.alpha, p.loss, p.accuracy, p.count);
     format!("{},{alpha},{loss},{accuracy},{count}", words.map(|w| quoted(w)).join(","))
 }
@@ -163,11 +164,15 @@ fn curve_csv(p: &pb::CurvePoint) -> String {
 
 /// A field as RFC 4180 wants it.
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
 }
 
 /// Draws a sweep.
-pub async fn plot(global: &Global, output: &Output, args: PlotArgs) -> Outcome {
+pub async fn plot(global: &Global, output: Output, args: PlotArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let measured = measured(&session, &args.sweep).await;
     session.close().await;

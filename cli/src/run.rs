@@ -3,6 +3,7 @@
 //! Invariant: whatever moment this ends at, the same command goes on from there. All that is done is in the store; the
 //! rest is queued, or leased by workers that are gone and so soon queued again.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use transect_common::pb;
 
 use crate::args::Global;
 use crate::connect::{Need, Session};
+use crate::disk::Disk;
 use crate::errors::{Failure, Outcome};
 use crate::fleet::{Fleet, Orders, find_worker};
 use crate::output::{Output, counted, duration, grouped};
@@ -61,7 +63,7 @@ struct Begun {
 }
 
 /// Runs a sweep.
-pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
+pub async fn run(global: &Global, output: Output, args: RunArgs) -> Outcome {
     let began = Instant::now();
     let signals = Signals::listen();
     let loaded = sweepfile::load(&args.file)?;
@@ -71,7 +73,8 @@ pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
         return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
     }
 
-    let mut job = Job { global, output, args: &args, loaded: &loaded, data: &data, lacking, signals, began, first: None };
+    let mut job =
+        Job { global, output, args: &args, loaded: &loaded, data: &data, lacking, signals, began, first: None };
     loop {
         let session = interruptible(&mut job.signals, Session::open(global, Need::Home)).await?;
         let outcome = job.attempt(&session).await;
@@ -89,7 +92,7 @@ pub async fn run(global: &Global, output: &Output, args: RunArgs) -> Outcome {
 /// What one `transect run` is about.
 struct Job<'a> {
     global: &'a Global,
-    output: &'a Output,
+    output: Output,
     args: &'a RunArgs,
     loaded: &'a Loaded,
     data: &'a Path,
@@ -104,8 +107,8 @@ struct Job<'a> {
 impl Job<'_> {
     /// From submission to summary with one coordinator. `Unreachable` when that goes away.
     async fn attempt(&mut self, session: &Session) -> Outcome {
-        let begin = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref());
-        let begun = interruptible(&mut self.signals, begin).await?;
+        let submit = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref());
+        let begun = interruptible(&mut self.signals, submit).await?;
         let trained_before = self.first.get_or_insert_with(|| begun.sweep.clone()).train_done;
         let mut sweep = begun.sweep.clone();
         if left(&sweep) > 0 {
@@ -123,10 +126,7 @@ fn may_be_stored(global: &Global) -> bool {
     global.coordinator.is_some() || global.home.join("transect.db").exists()
 }
 
-async fn interruptible<T>(
-    signals: &mut Signals,
-    step: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+async fn interruptible<T>(signals: &mut Signals, step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         result = step => result,
         () = signals.next() => Err(Failure::Interrupted),
@@ -136,7 +136,7 @@ async fn interruptible<T>(
 /// Submits the sweep and queues again what a machine failed at, or what was cancelled.
 async fn begin(
     session: &Session,
-    output: &Output,
+    output: Output,
     file: &Path,
     loaded: &Loaded,
     lacking: Option<&str>,
@@ -153,8 +153,7 @@ async fn begin(
     let answer = client.submit(request).await.map_err(about_file)?.into_inner();
     let mut sweep = answer.sweep.unwrap_or_default();
     if sweep.failed + sweep.cancelled > 0 {
-        let request =
-            pb::RetryRequest { sweep: sweep.sweep_id.clone(), machine_errors_only: true, cancelled: true };
+        let request = pb::RetryRequest { sweep: sweep.sweep_id.clone(), machine_errors_only: true, cancelled: true };
         let retried = client.retry(request).await?.into_inner();
         if retried.queued > 0 {
             let jobs = counted(retried.queued, "job");
@@ -176,7 +175,7 @@ fn left(sweep: &pb::Sweep) -> u64 {
 /// Has workers do what is left; gives the sweep as it is then.
 async fn work(
     session: &Session,
-    output: &Output,
+    output: Output,
     orders: Orders,
     begun: Begun,
     signals: &mut Signals,
@@ -188,9 +187,10 @@ async fn work(
         counted(u64::from(orders.threads), "thread"),
         orders.home.join("logs").display()
     ));
+    let mut disk = Disk::of(&orders.home, Instant::now());
     let mut fleet = Fleet::start(orders, Instant::now())?;
-    let mut display = Display::new(*output, begun.work, false);
-    let followed = follow(session, &begun.sweep.sweep_id, &mut fleet, &mut display, signals).await;
+    let mut display = Display::new(output, begun.work, false);
+    let followed = follow(session, &begun.sweep.sweep_id, (&mut fleet, &mut disk), &mut display, signals).await;
     let sweep = display.end();
     if let Err(Failure::Interrupted) = followed {
         output.note("interrupted: workers send what they measured (once more ends them at once)");
@@ -216,11 +216,11 @@ fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str) -> Re
     })
 }
 
-/// Shows progress and looks after the workers until nothing is left to do.
+/// Shows progress and looks after the workers and the disk until nothing is left to do.
 async fn follow(
     session: &Session,
     sweep: &str,
-    fleet: &mut Fleet,
+    (fleet, disk): (&mut Fleet, &mut Disk),
     display: &mut Display,
     signals: &mut Signals,
 ) -> Outcome {
@@ -235,7 +235,7 @@ async fn follow(
                 None => return Ok(()),
             },
             _ = tick.tick() => {
-                for warning in fleet.tend(Instant::now())? {
+                for warning in fleet.tend(Instant::now())?.into_iter().chain(disk.look(Instant::now())) {
                     display.warning(&warning);
                 }
                 display.tick()?;
@@ -247,7 +247,7 @@ async fn follow(
 /// Says what came out, and where it is.
 async fn finish(
     global: &Global,
-    output: &Output,
+    output: Output,
     args: &RunArgs,
     session: &Session,
     sweep: &str,
@@ -255,21 +255,22 @@ async fn finish(
     began: Instant,
 ) -> Outcome {
     let (sweep, measured) = measured(session, sweep).await?;
-    let failed = if sweep.failed > 0 {
-        status::jobs(&mut session.sweeps(), &sweep.sweep_id, "failed").await?
-    } else {
-        vec![]
-    };
+    let failed =
+        if sweep.failed > 0 { status::jobs(&mut session.sweeps(), &sweep.sweep_id, "failed").await? } else { vec![] };
     let plots = if args.no_plots { vec![] } else { draw(&sweep, &measured, &global.home.join("plots"), output) };
     let seconds = began.elapsed().as_secs_f64();
     let database = global.coordinator.is_none().then(|| global.home.join("transect.db"));
     let ended = Ended { sweep, measured, failed, plots, seconds, database, newly_trained };
-    if output.is_json() { output.json(&ended.json())? } else { ended.tell(output, args)? }
+    if output.is_json() {
+        output.json(&ended.json())?;
+    } else {
+        ended.tell(output, args)?;
+    }
     if ended.sweep.done < ended.sweep.jobs { Err(Failure::Told) } else { Ok(()) }
 }
 
 /// Figures are drawn from what is stored, so failing to draw loses nothing and is only warned of.
-fn draw(sweep: &pb::Sweep, measured: &Measured, out: &Path, output: &Output) -> Vec<PathBuf> {
+fn draw(sweep: &pb::Sweep, measured: &Measured, out: &Path, output: Output) -> Vec<PathBuf> {
     if measured.points.is_empty() && measured.curves.is_empty() {
         return vec![];
     }
@@ -303,7 +304,7 @@ impl Ended {
         })
     }
 
-    fn tell(&self, output: &Output, args: &RunArgs) -> Outcome {
+    fn tell(&self, output: Output, args: &RunArgs) -> Outcome {
         let Self { sweep, measured, .. } = self;
         let summary = summarise(&measured.points, &measured.curves);
         output.text(&format!("\n{}", status::headline(sweep)))?;
@@ -334,7 +335,10 @@ impl Ended {
         match self.newly_trained {
             0 if self.sweep.train_jobs == 0 => format!("Took {time}; nothing was to be trained."),
             0 => format!("Took {time}; nothing was trained: everything was in the store."),
-            n => format!("Took {time}; {} trained.", if n == 1 { "1 run".into() } else { format!("{} runs", grouped(n)) }),
+            n => format!(
+                "Took {time}; {} trained.",
+                if n == 1 { "1 run".into() } else { format!("{} runs", grouped(n)) }
+            ),
         }
     }
 
@@ -343,16 +347,18 @@ impl Ended {
         let name = &self.sweep.name;
         let mut text = String::from("\nNext:");
         if let Some(database) = &self.database {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n  sqlite3 {} \"SELECT model, mask, alpha, avg(loss)\n    \
                  FROM line_points WHERE sweep = '{name}' AND split = 'test'\n    \
                  GROUP BY model, mask, alpha\"",
                 database.display()
             );
         }
-        text += &format!("\n  transect results {name} --format csv > {name}.csv\n  transect plot {name} --out DIR");
+        let _ = write!(text, "\n  transect results {name} --format csv > {name}.csv\n  transect plot {name} --out DIR");
         if self.sweep.failed > 0 {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n  transect status {name}\n  transect retry {name} && transect run {}",
                 args.file.display()
             );

@@ -11,9 +11,9 @@ use transect_common::pb::sweep_service_client::SweepServiceClient;
 use crate::args::Global;
 use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
+use crate::json;
 use crate::output::{Output, counted, grouped, table};
 use crate::sweeps::{newest, seconds};
-use crate::json;
 
 /// Failed jobs that are shown in full.
 const SHOWN_FAILURES: usize = 20;
@@ -26,7 +26,7 @@ pub struct StatusArgs {
 }
 
 /// Shows how far a sweep is.
-pub async fn status(global: &Global, output: &Output, args: StatusArgs) -> Outcome {
+pub async fn status(global: &Global, output: Output, args: StatusArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let found = read(&mut session.sweeps(), args.sweep).await;
     session.close().await;
@@ -62,16 +62,11 @@ async fn read(
 }
 
 /// All jobs of a sweep, or those in one state.
-pub async fn jobs(
-    client: &mut SweepServiceClient<Channel>,
-    sweep: &str,
-    state: &str,
-) -> Result<Vec<pb::Job>, Failure> {
+pub async fn jobs(client: &mut SweepServiceClient<Channel>, sweep: &str, state: &str) -> Result<Vec<pb::Job>, Failure> {
     let mut jobs = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request =
-            pb::JobsRequest { sweep: sweep.to_owned(), state: state.to_owned(), page_size: 1000, page_token };
+        let request = pb::JobsRequest { sweep: sweep.to_owned(), state: state.to_owned(), page_size: 1000, page_token };
         let page = client.jobs(request).await?.into_inner();
         jobs.extend(page.jobs);
         page_token = page.next_page_token;
@@ -88,8 +83,7 @@ pub fn headline(s: &pb::Sweep) -> String {
         let _ = write!(text, "trained {} of {}, ", grouped(s.train_done), grouped(s.train_jobs));
     }
     let _ = write!(text, "{} of {} points", grouped(s.points), grouped(s.points_expected));
-    let states =
-        [(s.queued, "waiting"), (s.leased, "under way"), (s.failed, "failed"), (s.cancelled, "cancelled")];
+    let states = [(s.queued, "waiting"), (s.leased, "under way"), (s.failed, "failed"), (s.cancelled, "cancelled")];
     for (n, state) in states.into_iter().filter(|(n, _)| *n > 0) {
         let _ = write!(text, ", {} {state}", counted(n, "job"));
     }
@@ -126,7 +120,8 @@ fn tallies(jobs: &[pb::Job]) -> Vec<Tally> {
 }
 
 fn tally(jobs: &[pb::Job]) -> String {
-    let of = |(done, all): (u64, u64)| if all == 0 { "-".into() } else { format!("{}/{}", grouped(done), grouped(all)) };
+    let of =
+        |(done, all): (u64, u64)| if all == 0 { "-".into() } else { format!("{}/{}", grouped(done), grouped(all)) };
     let row = |t: &Tally| {
         let counts = [t.leased, t.failed, t.cancelled].map(grouped);
         [t.model.clone(), of(t.train), of(t.line)].into_iter().chain(counts).collect()
@@ -207,9 +202,10 @@ mod tests {
     fn jobs_are_counted_by_model() {
         let jobs = [job("train", "done", None, ""), job("line", "done", None, ""), job("line", "failed", None, "")];
         let text = tally(&jobs);
-        assert_eq!(text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(), [
-            "mlp", "1/1", "1/2", "0", "1", "0"
-        ]);
+        assert_eq!(
+            text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["mlp", "1/1", "1/2", "0", "1", "0"]
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct SubmitArgs {
 }
 
 /// Stores a sweep.
-pub async fn submit(global: &Global, output: &Output, args: SubmitArgs) -> Outcome {
+pub async fn submit(global: &Global, output: Output, args: SubmitArgs) -> Outcome {
     let loaded = sweepfile::load(&args.file)?;
     let session = Session::open(global, Need::Home).await?;
     let request = pb::SubmitRequest { sweep_file: loaded.text, idempotency_key: args.idempotency_key };

@@ -1,6 +1,7 @@
 //! Results condensed: how well each model does, and the shape of each mean line. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 use transect_common::data::Split;
@@ -88,7 +89,7 @@ impl Labels {
         for (key, value) in object(settings) {
             if self.varying.contains(&key) {
                 let short = key.rsplit('.').next().unwrap_or(&key);
-                label += &format!(" {short}={}", value.to_string().trim_matches('"'));
+                let _ = write!(label, " {short}={}", value.to_string().trim_matches('"'));
             }
         }
         label
@@ -146,7 +147,7 @@ fn models(points: &[pb::LinePoint], curves: &[pb::CurvePoint], labels: &Labels) 
         }
     }
     // Imported runs have no curves; where the whole line ends is the network that was imported.
-    let whole = points.iter().filter(|p| p.mask == "all" && p.alpha == 1.0);
+    let whole = points.iter().filter(|p| p.mask == "all" && p.alpha.total_cmp(&1.0).is_eq());
     for point in whole.filter(|p| !trained_here.contains(p.run.as_str())) {
         let label = labels.label(&point.model, &point.settings);
         let run = groups.at(label).entry(&point.run).or_default();
@@ -197,13 +198,13 @@ fn lines(points: &[pb::LinePoint], labels: &Labels) -> Vec<LineRow> {
     let mask = |p: &pb::LinePoint| {
         let mut mask = p.mask.clone();
         if many_from || many_to {
-            mask += &format!(" {}..{}", p.from_tag, p.to_tag);
+            let _ = write!(mask, " {}..{}", p.from_tag, p.to_tag);
         }
         if many_hold && p.mask != "all" {
-            mask += &format!(" hold={}", p.hold);
+            let _ = write!(mask, " hold={}", p.hold);
         }
         if many_norm {
-            mask += &format!(" {}", p.batch_norm);
+            let _ = write!(mask, " {}", p.batch_norm);
         }
         mask
     };
@@ -224,7 +225,7 @@ fn lines(points: &[pb::LinePoint], labels: &Labels) -> Vec<LineRow> {
 fn mean(runs: &Curve<'_>) -> (Vec<f64>, Vec<f64>) {
     let mut all: Vec<(f64, f64)> = runs.values().flatten().copied().collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    all.chunk_by(|a, b| a.0 == b.0)
+    all.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq())
         .filter(|chunk| chunk.len() == runs.len())
         .map(|chunk| (chunk[0].0, chunk.iter().map(|p| p.1).sum::<f64>() / chunk.len() as f64))
         .unzip()
@@ -298,7 +299,7 @@ impl Summary {
         let header = ["model", "mask", "L(0)", "L(1)", "barrier", "falls", "plateau", "half", "area"];
         let mut text = table(&header, &[2, 3, 4, 5, 6, 7, 8], self.lines.iter().take(limit).map(row).collect());
         if self.lines.len() > limit {
-            text += &format!("\n... and {} more lines", self.lines.len() - limit);
+            let _ = write!(text, "\n... and {} more lines", self.lines.len() - limit);
         }
         text
     }

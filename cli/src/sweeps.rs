@@ -21,7 +21,7 @@ pub struct SweepsArgs {
 }
 
 /// Lists sweeps.
-pub async fn sweeps(global: &Global, output: &Output, args: SweepsArgs) -> Outcome {
+pub async fn sweeps(global: &Global, output: Output, args: SweepsArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let sweeps = newest(&mut session.sweeps(), args.limit as usize).await;
     session.close().await;

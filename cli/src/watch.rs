@@ -20,7 +20,7 @@ pub struct WatchArgs {
 }
 
 /// Follows a sweep.
-pub async fn watch(global: &Global, output: &Output, args: WatchArgs) -> Outcome {
+pub async fn watch(global: &Global, output: Output, args: WatchArgs) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let outcome = follow(&session, output, &args.sweep).await;
     session.close().await;
@@ -34,7 +34,7 @@ pub async fn watch(global: &Global, output: &Output, args: WatchArgs) -> Outcome
     if sweep.done < sweep.jobs { Err(Failure::Told) } else { Ok(()) }
 }
 
-async fn follow(session: &Session, output: &Output, sweep: &str) -> Result<pb::Sweep, Failure> {
+async fn follow(session: &Session, output: Output, sweep: &str) -> Result<pb::Sweep, Failure> {
     let mut client = session.sweeps();
     let got = client.get(pb::GetRequest { sweep: sweep.to_owned() }).await?.into_inner();
     let now = got.sweep.unwrap_or_default();
@@ -56,7 +56,7 @@ async fn follow(session: &Session, output: &Output, sweep: &str) -> Result<pb::S
     let plan = client.plan(pb::PlanRequest { sweep_file: got.sweep_file }).await;
     let work = plan.map_or_else(|_| Work::default(), |plan| Work::from(plan.get_ref()));
     let mut states = client.watch(pb::WatchRequest { sweep: now.sweep_id }).await?.into_inner();
-    let mut display = Display::new(*output, work, true);
+    let mut display = Display::new(output, work, true);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {

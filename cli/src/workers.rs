@@ -11,7 +11,7 @@ use crate::output::{Output, bytes, table};
 use crate::sweeps::seconds;
 
 /// Lists workers.
-pub async fn workers(global: &Global, output: &Output) -> Outcome {
+pub async fn workers(global: &Global, output: Output) -> Outcome {
     let session = Session::open(global, Need::Database).await?;
     let answer = session.sweeps().workers(pb::WorkersRequest {}).await;
     session.close().await;

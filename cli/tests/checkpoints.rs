@@ -1,4 +1,5 @@
 //! Importing and exporting checkpoints.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -27,7 +28,11 @@ fn a_wrong_checkpoint_is_refused_in_words_and_nothing_is_stored() {
         tensors.get_mut(name).unwrap().1[4 * i..4 * i + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("missing", changed(|t| drop(t.remove("fc2.bias"))), "lenet5 needs tensors that the file does not hold: fc2.bias"),
+        (
+            "missing",
+            changed(|t| drop(t.remove("fc2.bias"))),
+            "lenet5 needs tensors that the file does not hold: fc2.bias",
+        ),
         (
             "extra",
             changed(|t| drop(t.insert("fc9.bias".into(), (vec![1], vec![0; 4])))),
@@ -46,8 +51,7 @@ fn a_wrong_checkpoint_is_refused_in_words_and_nothing_is_stored() {
         let bench = Bench::new();
         bench.write("good.safetensors", checkpoint(&model("lenet5")));
         bench.write("bad.safetensors", bytes);
-        let ran =
-            bench.run(&["import", "x", "--model", "lenet5", "init=good.safetensors", "final=bad.safetensors"]);
+        let ran = bench.run(&["import", "x", "--model", "lenet5", "init=good.safetensors", "final=bad.safetensors"]);
         assert_eq!(ran.code, 2, "{what}: {}", ran.stderr);
         assert!(ran.stderr.contains(&format!("bad.safetensors: {sentence}")), "{what}: {}", ran.stderr);
         assert!(!bench.path(".transect").exists(), "{what} left something behind");

@@ -5,8 +5,21 @@ mod support;
 use support::Bench;
 
 const VERBS: [&str; 15] = [
-    "run", "plan", "submit", "watch", "status", "results", "plot", "cancel", "retry", "sweeps", "workers", "models",
-    "import", "export", "completions",
+    "run",
+    "plan",
+    "submit",
+    "watch",
+    "status",
+    "results",
+    "plot",
+    "cancel",
+    "retry",
+    "sweeps",
+    "workers",
+    "models",
+    "import",
+    "export",
+    "completions",
 ];
 
 #[test]
@@ -72,6 +85,7 @@ fn completions_are_written_for_shells() {
     let bench = Bench::new();
     assert!(bench.ok(&["completions", "bash"]).contains("_transect()"));
     assert!(bench.ok(&["completions", "zsh"]).contains("#compdef transect"));
+    assert!(bench.json(&["completions", "fish"])["script"].as_str().unwrap().contains("complete"));
     assert!(bench.ok(&["completions", "fish"]).contains("complete -c transect"));
 }
 
@@ -94,7 +108,8 @@ fn a_coordinator_that_does_not_answer_is_exit_code_3() {
 #[test]
 fn a_home_with_nothing_in_it_is_exit_code_4_and_stays_empty() {
     let bench = Bench::new();
-    for arguments in [&["sweeps"][..], &["status"], &["watch", "x"], &["results", "x"], &["export", "x", "--out", "o"]] {
+    for arguments in [&["sweeps"][..], &["status"], &["watch", "x"], &["results", "x"], &["export", "x", "--out", "o"]]
+    {
         let ran = bench.run(arguments);
         assert_eq!(ran.code, 4, "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("nothing is stored in .transect yet"), "{}", ran.stderr);

@@ -1,4 +1,5 @@
 //! `transect run` from a sweep file to figures, with real workers on small data.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

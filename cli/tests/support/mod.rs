@@ -1,5 +1,6 @@
 //! What the tests of the command share: running it in a folder of its own, small data sets and checkpoints.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
