@@ -1,5 +1,5 @@
-//! A drawing as plain data: what is drawn where, in order. Layout fills one, [`super::svg`] and [`super::png`] write it,
-//! so both files always show the same.
+//! A drawing as plain data: what is drawn where, in order. Layout fills one, [`super::svg`] writes it, and
+//! [`super::png`] renders what was written, so both files always show the same.
 //!
 //! Units are CSS pixels (1/96 inch) from the top left corner; sizes of text are those of the em.
 

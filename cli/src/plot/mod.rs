@@ -3,7 +3,7 @@
 //! and as PNG (two pixels for each CSS pixel of the SVG).
 //!
 //! Rows of results are grouped into data ([`series`]), laid out as a drawing that is plain data too ([`figure`],
-//! [`canvas`]) and written twice ([`svg`], [`png`]). The same rows give the same bytes, on any machine: the font is
+//! [`canvas`]), written as [`svg`], and rendered from that as [`png`]. The same rows give the same bytes, on any machine: the font is
 //! part of the program.
 //!
 //! A figure holds runs that differ in model, batch-norm mode and seed only; other settings make more figures.
@@ -138,10 +138,11 @@ impl Writer<'_> {
     fn write(&mut self, name: &str, canvas: &Canvas) -> Result<(), PlotError> {
         let failed = |path: &Path, reason: String| PlotError::Write { path: path.to_owned(), reason };
         let path = self.out.join(format!("{name}.svg"));
-        std::fs::write(&path, svg::svg(canvas)).map_err(|error| failed(&path, error.to_string()))?;
+        let svg = svg::svg(canvas);
+        std::fs::write(&path, &svg).map_err(|error| failed(&path, error.to_string()))?;
         self.files.push(path);
         let path = self.out.join(format!("{name}.png"));
-        png::write(canvas, &path).map_err(|error| failed(&path, error.to_string()))?;
+        png::write(&svg, &path).map_err(|error| failed(&path, error.to_string()))?;
         self.files.push(path);
         Ok(())
     }
