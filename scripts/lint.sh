@@ -13,5 +13,6 @@ if [ ! -x .deps/bin/cargo-machete ]; then
 fi
 .deps/bin/cargo-machete
 echo "lint: every SQL statement prepares, every proto element is documented"
-cargo test --release --locked -p transect-coordinator -p transect-common -- lint_ --quiet
+cargo test --release --locked --quiet -p transect-common --test proto_lint
+cargo test --release --locked --quiet -p transect-coordinator --test store_sqlite statement
 echo "lint: clean"
