@@ -2,11 +2,12 @@
 //! started in this process, over the home folder, for this command alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tracing_subscriber::EnvFilter;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
@@ -40,7 +41,8 @@ pub struct Session {
     channel: Channel,
     address: String,
     own: Option<Coordinator>,
-    scratch: Option<PathBuf>,
+    /// Goes with the session.
+    scratch: Option<TempDir>,
 }
 
 impl Session {
@@ -60,8 +62,8 @@ impl Session {
             )));
         }
         if need == Need::Nothing && !has_database {
-            let scratch = std::env::temp_dir().join(format!("transect-{}", std::process::id()));
-            let mut session = Self::start_or_join(&scratch).await?;
+            let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+            let mut session = Self::start_or_join(scratch.path()).await?;
             session.scratch = Some(scratch);
             return Ok(session);
         }
@@ -123,10 +125,7 @@ impl Session {
         if let Some(own) = own {
             own.shutdown().await;
         }
-        if let Some(scratch) = scratch {
-            // Left-overs in the system's folder for temporary files harm nobody.
-            let _ = std::fs::remove_dir_all(scratch);
-        }
+        drop(scratch);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use transect_common::pb;
 
 use crate::errors::Outcome;
@@ -235,6 +235,8 @@ impl Display {
         if let View::Bars(bars) = &self.view {
             // A terminal that is gone needs no clearing.
             let _ = bars.all.clear();
+            // A bar that is dropped would draw the others once more.
+            bars.all.set_draw_target(ProgressDrawTarget::hidden());
         }
         self.meter.latest().clone()
     }

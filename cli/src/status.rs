@@ -84,8 +84,10 @@ pub fn headline(s: &pb::Sweep) -> String {
     }
     let _ = write!(text, "{} of {} points", grouped(s.points), grouped(s.points_expected));
     let states = [(s.queued, "waiting"), (s.leased, "under way"), (s.failed, "failed"), (s.cancelled, "cancelled")];
-    for (n, state) in states.into_iter().filter(|(n, _)| *n > 0) {
-        let _ = write!(text, ", {} {state}", counted(n, "job"));
+    let shown = states.into_iter().filter(|(n, _)| *n > 0).map(|(n, state)| format!("{} {state}", grouped(n)));
+    let jobs = shown.collect::<Vec<_>>().join(", ");
+    if !jobs.is_empty() {
+        let _ = write!(text, "; jobs: {jobs}");
     }
     text
 }

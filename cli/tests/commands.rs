@@ -167,7 +167,7 @@ fn a_sweep_is_submitted_once_cancelled_and_queued_again() {
     assert_eq!(bench.json(&["status", "x"])["models"][0]["train_jobs"], 2);
     assert_eq!(bench.json(&["workers"]), serde_json::json!([]));
     let text = bench.ok(&["status"]);
-    assert!(text.contains("sweep x (s-1) is running: trained 0 of 2, 0 of 60 points, 8 jobs waiting"), "{text}");
+    assert!(text.contains("sweep x (s-1) is running: trained 0 of 2, 0 of 60 points; jobs: 8 waiting"), "{text}");
 
     // Nobody works on it, so watching it would never end.
     let ran = bench.run(&["watch", "x"]);
