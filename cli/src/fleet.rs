@@ -152,7 +152,8 @@ impl Fleet {
         let device = &orders.devices[number as usize % orders.devices.len()];
         let child = Command::new(&orders.program)
             .args(["--coordinator", &orders.coordinator, "--device", device])
-            .args(["--threads", &orders.threads.to_string(), "--exit-with-parent"])
+            .args(["--threads", &orders.threads.to_string()])
+            .args(["--exit-with-parent", &std::process::id().to_string()])
             .arg("--data")
             .arg(&orders.data)
             .arg("--cache")

@@ -63,9 +63,9 @@ struct Daemon {
     /// Threads to compute with [default: one for each core]. Give workers on one machine each their share.
     #[arg(long, env = "TRANSECT_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
-    /// Leave when the process that started this one ends; that process must start it from a thread that stays.
-    #[arg(long)]
-    exit_with_parent: bool,
+    /// Leave when process PID ends, which must be the one that starts this one, from a thread that stays.
+    #[arg(long, value_name = "PID")]
+    exit_with_parent: Option<i32>,
     /// Write the log as JSON lines.
     #[arg(long)]
     log_json: bool,
@@ -86,17 +86,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// Has the kernel end this process when its `parent` ends. False when that has ended already.
+fn tie_to(parent: i32) -> anyhow::Result<bool> {
+    set_pdeathsig(Signal::SIGKILL).context("the kernel will not tie this process to its parent")?;
+    Ok(nix::unistd::getppid().as_raw() == parent)
+}
+
 fn run_executor(args: &Executor) -> anyhow::Result<()> {
-    set_pdeathsig(Signal::SIGKILL).context("the kernel will not tie this process to its daemon")?;
-    if nix::unistd::getppid().as_raw() != args.parent {
+    if !tie_to(args.parent)? {
         return Ok(());
     }
     executor::run(&args.device, args.threads)
 }
 
 fn run_daemon(args: Daemon) -> anyhow::Result<()> {
-    if args.exit_with_parent {
-        set_pdeathsig(Signal::SIGKILL).context("the kernel will not tie this process to its parent")?;
+    if let Some(parent) = args.exit_with_parent
+        && !tie_to(parent)?
+    {
+        return Ok(());
     }
     let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);

@@ -212,7 +212,7 @@ fn a_worker_that_shall_end_with_its_parent_does() {
     let fake = Fake::start();
     let folder = tempfile::tempdir().unwrap();
     let command = format!(
-        "'{}' --coordinator {} --home '{}' --threads 1 --exit-with-parent & wait",
+        "'{}' --coordinator {} --home '{}' --threads 1 --exit-with-parent $$ & wait",
         env!("CARGO_BIN_EXE_transect-worker"),
         fake.url(),
         folder.path().display()
@@ -223,6 +223,13 @@ fn a_worker_that_shall_end_with_its_parent_does() {
     shell.kill().unwrap();
     shell.wait().unwrap();
     wait_for("the worker to end", || (!lives(worker)).then_some(()));
+}
+
+#[test]
+fn a_worker_whose_parent_ended_before_it_began_leaves_at_once() {
+    let fake = Fake::start();
+    let mut worker = Worker::start_with(&fake.url(), &["--exit-with-parent", "2147483647"]);
+    assert_eq!(worker.end().code(), Some(0));
 }
 
 #[test]
