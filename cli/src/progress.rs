@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -169,6 +169,19 @@ struct Bars {
     trained: ProgressBar,
     points: ProgressBar,
     doing: ProgressBar,
+    are_shown: bool,
+}
+
+/// A terminal's `^C` stands where it moves all by a line, so bars that are dropped (not ended) are not cleared.
+impl Drop for Bars {
+    fn drop(&mut self) {
+        // A bar that is dropped would draw the others once more.
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+        if self.are_shown {
+            // Nobody can be told that standard error is closed.
+            let _ = writeln!(std::io::stderr());
+        }
+    }
 }
 
 impl Display {
@@ -230,13 +243,12 @@ impl Display {
         }
     }
 
-    /// Takes the bars off the screen and gives the sweep as it was last.
-    pub fn end(self) -> pb::Sweep {
-        if let View::Bars(bars) = &self.view {
+    /// Takes the bars off the screen and gives the sweep as it was last. Without it the bars stay as they are.
+    pub fn end(mut self) -> pb::Sweep {
+        if let View::Bars(bars) = &mut self.view {
             // A terminal that is gone needs no clearing.
             let _ = bars.all.clear();
-            // A bar that is dropped would draw the others once more.
-            bars.all.set_draw_target(ProgressDrawTarget::hidden());
+            bars.are_shown = false;
         }
         self.meter.latest().clone()
     }
@@ -250,11 +262,10 @@ impl Bars {
             let bar = ProgressBar::new(1).with_style(style.progress_chars("━╸─")).with_prefix(prefix);
             all.add(bar)
         };
-        // Not `wide_msg`, which fills the line: a `^C` at its end would wrap, and clearing would miss a line.
         let trained = bar("{prefix:7} {bar:20} {msg}", "trained");
         let points = bar("{prefix:7} {bar:20} {msg}", "points");
         let doing = bar("{prefix:7} {msg}", "");
-        Self { all, trained, points, doing }
+        Self { all, trained, points, doing, are_shown: true }
     }
 
     fn show(&self, meter: &mut Meter, now: Instant) {

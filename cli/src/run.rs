@@ -191,10 +191,13 @@ async fn work(
     let mut fleet = Fleet::start(orders, Instant::now())?;
     let mut display = Display::new(output, begun.work, false);
     let followed = follow(session, &begun.sweep.sweep_id, (&mut fleet, &mut disk), &mut display, signals).await;
-    let sweep = display.end();
     if let Err(Failure::Interrupted) = followed {
+        drop(display);
         output.note("interrupted: workers send what they measured (once more ends them at once)");
+        fleet.stop(PATIENCE, signals.next()).await;
+        return Err(Failure::Interrupted);
     }
+    let sweep = display.end();
     fleet.stop(PATIENCE, signals.next()).await;
     followed.map(|()| sweep)
 }

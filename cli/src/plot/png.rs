@@ -16,7 +16,9 @@ type DrawError = Box<dyn std::error::Error + Send + Sync>;
 /// Only the built-in font, so that a figure looks the same on every machine.
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
-    font::FACES.into_iter().for_each(|face| fonts.load_font_data(face().to_vec()));
+    for face in font::FACES {
+        fonts.load_font_data(face().to_vec());
+    }
     Arc::new(fonts)
 });
 
