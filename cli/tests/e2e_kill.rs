@@ -15,12 +15,13 @@ use support::{Bench, need_worker, tiny_mnist, tiny_sweep};
 const RUN: [&str; 7] = ["run", "x.toml", "--data", "data", "--workers", "2", "--no-plots"];
 /// Rounds in which something is killed.
 const ROUNDS: u32 = 6;
+const SEEDS: u32 = 12;
 
 fn bench() -> Bench {
     need_worker();
     let bench = Bench::new();
     tiny_mnist(&bench.path("data"), 2000, 500);
-    let sweep = tiny_sweep("x", 6, 6).replace("count = 5", "count = 21").replace("[16]", "[64]");
+    let sweep = tiny_sweep("x", SEEDS, 12).replace("count = 5", "count = 21").replace("[16]", "[64]");
     bench.write("x.toml", sweep);
     bench
 }
@@ -42,6 +43,22 @@ fn children(parent: u32) -> Vec<u32> {
     text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
+/// Returns once a worker of this very command holds a job, or the command has ended.
+fn wait_for_work(bench: &Bench, command: &mut Child) {
+    while command.try_wait().unwrap().is_none() {
+        let answer = bench.run(&["workers", "--json"]).stdout;
+        let workers: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        let own = children(command.id());
+        let works = |w: &serde_json::Value| {
+            w["leased"].as_u64() > Some(0) && own.iter().any(|id| w["info"]["pid"] == serde_json::json!(id))
+        };
+        if workers.as_array().is_some_and(|all| all.iter().any(works)) {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 fn kill_hard(id: u32) {
     // It may have ended by itself in the meantime.
     let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
@@ -52,33 +69,40 @@ fn what_is_killed_at_any_moment_comes_to_the_same_points() {
     let undisturbed = bench();
     undisturbed.ok(&RUN);
     let expected = results(&undisturbed);
-    assert_eq!(expected.0.lines().count(), 1 + 6 * 3 * 2 * 21);
+    assert_eq!(expected.0.lines().count(), 1 + SEEDS as usize * 3 * 2 * 21);
 
     let disturbed = bench();
-    // Not random in the test's outcome: whatever the moments are, the points must be the same.
+    // Whatever the moments are, the points must be the same.
     let mut moment = u64::from(std::process::id());
+    let mut cut_short = 0;
     for round in 0..ROUNDS {
         moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut command = started(&disturbed);
-        sleep(Duration::from_millis(500 + (moment >> 33) % 2500));
+        wait_for_work(&disturbed, &mut command);
+        // The first kill comes as soon as a job is held, so that it never finds the sweep over.
+        if round > 0 {
+            sleep(Duration::from_millis((moment >> 33) % 1000));
+        }
         match round % 3 {
             // The command with its coordinator; the workers must end with it.
             0 => {}
             // A worker, and a little later the command.
             1 => {
                 children(command.id()).into_iter().take(1).for_each(kill_hard);
-                sleep(Duration::from_millis(700));
+                sleep(Duration::from_millis(400));
             }
             // An executor, and a little later the command.
             _ => {
                 let workers = children(command.id());
                 workers.iter().flat_map(|id| children(*id)).take(1).for_each(kill_hard);
-                sleep(Duration::from_millis(700));
+                sleep(Duration::from_millis(400));
             }
         }
+        cut_short += u32::from(command.try_wait().unwrap().is_none());
         kill_hard(command.id());
         command.wait().unwrap();
     }
+    assert!(cut_short > 0, "no run was killed while it worked");
     disturbed.ok(&RUN);
     let found = results(&disturbed);
     assert_eq!(found.0, expected.0, "points differ from those of an undisturbed run");
