@@ -64,15 +64,9 @@ pub fn tiny_run(seed: u64, epochs: u32) -> RunSpec {
 /// A line of three alphas on both splits.
 pub fn line(mask: &str) -> LineSpec {
     LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: vec![0.0, 0.5, 1.0],
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
         batch_size: 20,
+        ..LineSpec::new(mask, vec![0.0, 0.5, 1.0], vec![Split::Train, Split::Test])
     }
 }
 
