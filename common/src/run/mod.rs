@@ -154,7 +154,8 @@ fn pruned(value: Value, default: Option<&Value>) -> Value {
             if default == Some(&value) && !is_identity && !holds_identity(&value) {
                 return None;
             }
-            let value = pruned(value, default);
+            // What says which one a thing is stays whole: seeds, say, whose default is themselves.
+            let value = pruned(value, default.filter(|_| !is_identity));
             Some((key, value))
         })
         .collect();

@@ -24,6 +24,7 @@ use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
 use crate::probe::{self, LineTask, Point, ProbeError};
+use crate::sources::Sources;
 use crate::train::{self, TrainError, TrainEvent};
 
 /// A panic's message is cut at so many bytes.
@@ -116,7 +117,9 @@ impl Workshop {
         rows.say("loading data", 0.0)?;
         let data = self.data(&run, Path::new(&request.data))?;
         match request.jobs.as_slice() {
-            [job] if job.line_spec.is_empty() => train(&model, &run, data, Path::new(&request.scratch), rows),
+            [job] if job.line_spec.is_empty() => {
+                train(&model, &run, data, &sources(request)?, Path::new(&request.scratch), rows)
+            }
             jobs if jobs.iter().any(|job| job.line_spec.is_empty()) => {
                 Err(Fault::Run("a group is one training job or line jobs, not a mixture".into()))
             }
@@ -150,11 +153,33 @@ fn checkpoints(request: &ExecutorRequest, model: &Description) -> Result<BTreeMa
     Ok(checkpoints)
 }
 
-fn train(model: &Model, run: &RunSpec, data: &Data, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
+/// Files of other runs, and imported ones, as the request names them.
+fn sources(request: &ExecutorRequest) -> Result<Sources, Fault> {
+    let mut sources = Sources::default();
+    for file in &request.sources {
+        let path = PathBuf::from(&file.path);
+        if file.run.is_empty() {
+            sources.artifacts.insert(file.artifact.parse().map_err(run_fault)?, path);
+        } else {
+            let name = (file.run.parse().map_err(run_fault)?, file.tag.parse().map_err(run_fault)?);
+            sources.checkpoints.insert(name, path);
+        }
+    }
+    Ok(sources)
+}
+
+fn train(
+    model: &Model,
+    run: &RunSpec,
+    data: &Data,
+    sources: &Sources,
+    scratch: &Path,
+    rows: &mut Rows,
+) -> Result<(), Fault> {
     let began = Instant::now();
     // What goes wrong while an event is passed on; training itself only learns that it has to stop.
     let mut fault = None;
-    let trained = train::train(model, run, data, &mut |event| {
+    let trained = train::train(model, run, data, sources, &mut |event| {
         pass_on(event, model.description(), scratch, rows).map_err(|f| {
             fault = Some(f);
             Stop

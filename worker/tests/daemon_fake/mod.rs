@@ -13,7 +13,7 @@ use transect_common::data::{DataSet, DataSpec, Split};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
 use transect_common::pb::{LeaseResponse, LeasedJob, TaggedArtifact};
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Tag, TrainSpec};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 
 pub use coordinator::Fake;
 pub use worker::Worker;
@@ -77,6 +77,7 @@ pub fn training(run: &RunSpec, job_id: u64) -> LeaseResponse {
         run: run.digest().to_string(),
         run_spec: run.canonical(),
         checkpoints: Vec::new(),
+        ..LeaseResponse::default()
     }
 }
 
