@@ -6,26 +6,17 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value as Json;
 
 use super::axes::Settings;
+use super::check_data::sets;
 use super::probes::{Probe, masks, patterns_match};
 use super::report::Report;
 use super::schema;
 use super::value::{Val, grouped};
 use super::{MAX_JOBS, MAX_POINTS, MAX_RUNS};
-use crate::data::{DataSet, DataSetInfo, Split};
 use crate::model::{Description, ModelSpec};
 use crate::run::{Optimizer, Tag, TrainSpec};
 
 /// Most parameters of a model: theta is then 4 GiB.
 const MAX_PARAMETERS: usize = 1 << 30;
-
-/// Every data set of the sweep, with the place that says so.
-pub(super) fn sets(settings: &Settings) -> Vec<(usize, &'static DataSetInfo)> {
-    let set = |value: &Val| {
-        let set = DataSet::ALL.into_iter().find(|set| set.name() == value.text())?;
-        Some((value.at, set.info()))
-    };
-    settings.values("data.set").filter_map(set).collect()
-}
 
 /// False, and reported, when the product has too many runs.
 pub(super) fn runs_fit(settings: &Settings, report: &mut Report) -> bool {
@@ -44,33 +35,6 @@ pub(super) fn runs_fit(settings: &Settings, report: &mut Report) -> bool {
     let (count, most) = (grouped(count), grouped(MAX_RUNS));
     report.add(at, "", format!("the product has {count} runs, at most {most} are allowed: {shown}{more}"));
     false
-}
-
-/// Checks `[data]` against the data sets.
-pub(super) fn data(settings: &Settings, report: &mut Report) {
-    for (_, set) in sets(settings) {
-        for (key, whole, split) in
-            [("data.train_size", set.train_size, Split::Train), ("data.test_size", set.test_size, Split::Test)]
-        {
-            for value in settings.values(key) {
-                let size = value.json.as_u64().unwrap_or(0);
-                if size > u64::from(whole) {
-                    let (whole, size) = (grouped(whole), grouped(size));
-                    report.add(value.at, key, format!("{} has {whole} {split} images, found {size}", set.name));
-                }
-            }
-        }
-        for key in ["data.mean", "data.std"] {
-            for value in settings.values(key) {
-                let (found, channels) = (value.items().len(), set.input[0] as usize);
-                if found != channels {
-                    let name = set.name;
-                    let message = format!("{name} needs one number for each of its {channels} channels, found {found}");
-                    report.add(value.at, key, message.replace("its 1 channels", "its 1 channel"));
-                }
-            }
-        }
-    }
 }
 
 /// Checks settings of `[train]` against each other.
@@ -158,11 +122,11 @@ pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &
     let mut known: HashMap<(&str, usize), Work> = HashMap::new();
     let runs = settings.count() / models.len().max(1) as u128;
     for model in &models {
-        for (i, (_, set)) in sets(settings).into_iter().enumerate() {
-            let description = match model.spec.describe(set.input, set.classes) {
+        for (i, (_, data)) in sets(settings).into_iter().enumerate() {
+            let description = match model.spec.describe(data.input(), data.classes()) {
                 Ok(description) => description,
                 Err(error) => {
-                    report.add(model.at, "model", format!("{error} ({})", set.name));
+                    report.add(model.at, "model", format!("{error} ({})", data.set.name()));
                     continue;
                 }
             };

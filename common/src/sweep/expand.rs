@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Map, Value as Json, json};
 
 use super::axes::{Pick, Settings};
-use super::check::{Work, sets};
+use super::check::Work;
+use super::check_data::sets;
 use super::probes::{Probe, lines, patterns_match};
 use super::report::Report;
 use super::{Axis, ExpandedRun, Expansion, Import};
+use crate::data::Split;
 use crate::line::LineSpec;
 use crate::model::ModelSpec;
 use crate::run::{Origin, RunSpec, Tag};
@@ -31,11 +33,11 @@ pub(super) fn imports_fit(
             report.add(name.at, "imported.runs", message);
             continue;
         };
-        for (at, set) in sets(settings) {
-            if (set.input, set.classes) != (import.input, import.classes) {
+        for (at, data) in sets(settings) {
+            if (data.input(), data.classes()) != (import.input, import.classes) {
                 let shape = |[c, h, w]: [u32; 3], classes| format!("images of {c}x{h}x{w} in {classes} classes");
-                let (has, needs) = (shape(set.input, set.classes), shape(import.input, import.classes));
-                let message = format!("{} has {has}, but `{}` was imported for {needs}", set.name, name.text());
+                let (has, needs) = (shape(data.input(), data.classes()), shape(import.input, import.classes));
+                let message = format!("{} has {has}, but `{}` was imported for {needs}", data.set.name(), name.text());
                 report.add(at, "data.set", message);
             }
         }
@@ -81,10 +83,11 @@ pub(super) fn expand(
             continue;
         }
         // Lines depend on the model and the number of images alone.
-        let key = json!([spec.model, spec.data.set, spec.data.train_size, spec.data.test_size]).to_string();
+        let (input, classes) = (spec.data.input(), spec.data.classes());
+        let images = [Split::Train, Split::Test].map(|split| spec.data.images(split));
+        let key = json!([spec.model, input, classes, images]).to_string();
         let lines = known.entry(key).or_insert_with(|| {
-            let info = spec.data.set.info();
-            let model = spec.model.describe(info.input, info.classes);
+            let model = spec.model.describe(input, classes);
             lines(probes, &model.expect("models were checked against their data"), &spec.data)
         });
         runs.push(ExpandedRun { digest, lines: lines.clone(), settings: picked(settings, picks, &rank), spec });

@@ -2,6 +2,7 @@
 
 use super::axes::Settings;
 use super::check;
+use super::check_data;
 use super::probes::{self, Probe};
 use super::report::Report;
 use super::schema::{self, Kind};
@@ -35,7 +36,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<(String, Settings,
     }
     // Settings are held against each other once each of them is right.
     if report.len() == before {
-        check::data(&settings, report);
+        check_data::data(&settings, report);
         check::train(&settings, report);
     }
     let probes = find("probe").map_or_else(Vec::new, |entry| probes::probes(&entry.node, report));

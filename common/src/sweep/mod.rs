@@ -5,6 +5,7 @@
 
 mod axes;
 mod check;
+mod check_data;
 mod expand;
 mod file;
 mod nearest;
@@ -76,6 +77,17 @@ pub struct Import {
     pub classes: u32,
     /// Its checkpoints.
     pub checkpoints: BTreeMap<Tag, ArtifactDigest>,
+}
+
+/// Data that a sweep reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededData {
+    /// The set.
+    pub set: DataSet,
+    /// Every run accepts fewer images than the whole set has.
+    pub partial: bool,
+    /// Of an image folder: which one, below the data folder.
+    pub folder: Option<String>,
 }
 
 /// One axis of the product.
@@ -162,14 +174,9 @@ impl SweepFile {
         self.settings.values("imported").map(value::Val::text).collect()
     }
 
-    /// Data sets that the sweep reads, each once, and whether it accepts fewer images than the whole set has.
-    pub fn data_sets(&self) -> Vec<(DataSet, bool)> {
-        let is_true = |value: &value::Val| value.json == serde_json::Value::Bool(true);
-        let mut partial = self.settings.values("data.partial").peekable();
-        let partial = partial.peek().is_some() && partial.all(is_true);
-        let names = self.settings.values("data.set").map(value::Val::text);
-        let set = |name: &str| DataSet::ALL.into_iter().find(|set| set.name() == name).map(|set| (set, partial));
-        names.filter_map(set).collect()
+    /// Data that the sweep reads, each once.
+    pub fn data_sets(&self) -> Vec<NeededData> {
+        check_data::needed(&self.settings)
     }
 
     /// The product: runs and their lines. `imports` holds those of [`SweepFile::imported`] that are stored.

@@ -258,15 +258,15 @@ pub(super) fn masks(probe: &Probe, model: &Description) -> Vec<String> {
 pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> Vec<LineSpec> {
     let mut lines = vec![];
     let mut seen = HashSet::new();
-    let info = data.set.info();
-    let images = data.train_size.unwrap_or(info.train_size).max(data.test_size.unwrap_or(info.test_size));
+    // Where only the files know how many images there are, no subset is known to be all of them.
+    let images = data.images(Split::Train).zip(data.images(Split::Test)).map(|(train, test)| train.max(test));
     for probe in probes {
         let masks = masks(probe, model);
         for ends in &probe.ends {
             for &batch_norm in &probe.batch_norm {
                 let batch_norm = if model.has_batch_norm() { batch_norm } else { BatchNorm::None };
                 for &subset in &probe.subset {
-                    let subset = subset.filter(|&n| n < images);
+                    let subset = subset.filter(|&n| images.is_none_or(|images| n < images));
                     for &batch_size in &probe.batch_size {
                         for mask in &masks {
                             let tags = (ends.from.1.clone(), ends.to.1.clone(), ends.hold.clone());

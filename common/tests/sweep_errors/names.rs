@@ -34,7 +34,7 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "data.trainsize = 1",
                 &[
-                    "5:6: data.trainsize: unknown setting; did you mean `train_size`? [data] has: set, train_size, test_size, label_noise, partial, mean, std, augment",
+                    "5:6: data.trainsize: unknown setting; did you mean `train_size`? [data] has: set, train_size, test_size, balanced, label_noise, corruption, partial, mean, std, augment, spirals, folder, shape, classes, content",
                 ],
             ),
             (
@@ -111,7 +111,7 @@ fn unknown_names_are_answered_with_the_nearest() {
         &[(
             "data.set = \"mnst\"\nmodel.architecture = \"lenet\"\ntrain.optimizer = \"adam\"",
             &[
-                "2:12: data.set: \"mnst\" is not a data set; did you mean \"mnist\"? There are: mnist, fashion-mnist, cifar10",
+                "2:12: data.set: \"mnst\" is not a data set; did you mean \"mnist\"? There are: mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder",
                 "3:22: model.architecture: \"lenet\" is not an architecture; did you mean \"lenet5\"? There are: mlp, lenet5, resnet20",
                 "4:19: train.optimizer.name: \"adam\" is not an optimizer; did you mean \"adamw\"? There are: sgd, adamw",
             ],
@@ -167,7 +167,7 @@ fn missing_settings_are_answered_with_an_example() {
         &[(
             "[data]\n[model]\n  [train]",
             &[
-                "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10)",
+                "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder)",
                 "3:1: model.architecture: missing; it must be an architecture (mlp, lenet5, resnet20)",
             ],
         )],

@@ -10,7 +10,7 @@ fn values_of_the_wrong_type_are_named() {
             (
                 "data.set = 1\nmodel.architecture = true\ntrain.optimizer = 3",
                 &[
-                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10), found 1",
+                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder), found 1",
                     "3:22: model.architecture: must be an architecture (mlp, lenet5, resnet20), found true",
                     "4:19: train.optimizer: must be a table or a name, found 3",
                 ],
