@@ -148,7 +148,20 @@ fn as_text(spec: &ModelSpec, model: &Description) -> String {
         let tensors = counted(group.parameters.len() as u64, "tensor");
         let _ = writeln!(text, "  {:<18} {tensors}, {}", group.name, counted(elements as u64, "parameter"));
     }
+    text += "\nBlocks, which part the network from bottom to top:\n";
+    for (name, tensors, elements) in blocks(model) {
+        let _ = writeln!(text, "  {name:<18} {}, {}", counted(tensors, "tensor"), counted(elements, "parameter"));
+    }
     text.trim_end().to_owned()
+}
+
+/// Each block's name, number of tensors and number of parameters.
+fn blocks(model: &Description) -> impl Iterator<Item = (&str, u64, u64)> {
+    model.blocks.iter().map(|name| {
+        let tensors = model.named(name).unwrap_or_default();
+        let elements: usize = tensors.iter().map(|&i| model.parameters[i].len).sum();
+        (name.as_str(), tensors.len() as u64, elements as u64)
+    })
 }
 
 fn brief_json(spec: &ModelSpec, model: &Description) -> Value {
@@ -189,6 +202,7 @@ fn as_json(spec: &ModelSpec, model: &Description) -> Value {
         "buffers": model.buffers_len(),
         "layers": model.layers.iter().map(layer).collect::<Value>(),
         "groups": model.groups.iter().map(group).collect::<Value>(),
+        "blocks": blocks(model).map(|(name, _, n)| json!({ "name": name, "parameters": n })).collect::<Value>(),
     })
 }
 

@@ -92,15 +92,8 @@ fn a_file_without_lists_is_one_run_at_its_defaults() {
     assert_eq!(run.spec, RunSpec { data: DataSpec::new(DataSet::Mnist), model, origin });
     assert_eq!(run.digest, run.spec.digest());
     let line = LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: "all".into(),
-        hold: Tag::last(),
-        alphas: (0..25).map(|i| f64::from(i) / 24.0).collect(),
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
-        batch_size: 500,
+        ..LineSpec::new("all", (0..25).map(|i| f64::from(i) / 24.0).collect(), vec![Split::Train, Split::Test])
     };
     assert_eq!(run.lines, [line]);
 }
@@ -183,7 +176,7 @@ fn tables_are_axes_and_so_are_lists_inside_them() {
     assert_eq!(found[5].replace(r#""name":"step","every":3"#, r#""every":3,"name":"step""#), adamw);
     let sgd = Optimizer::Sgd { lr: 0.25, momentum: 0.0, weight_decay: 0.0, nesterov: false };
     assert_eq!(train(&sweep.runs[2]).optimizer, sgd);
-    assert_eq!(train(&sweep.runs[5]).optimizer, Optimizer::adamw());
+    assert_eq!(train(&sweep.runs[5]).optimizer, Optimizer::from_name("adamw").unwrap());
     assert_eq!(train(&sweep.runs[5]).schedule, Schedule::Step { every: 3, factor: 0.1 });
 }
 

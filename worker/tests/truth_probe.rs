@@ -91,15 +91,9 @@ impl World {
 
 fn task(mask: &str, alphas: &[f64]) -> LineTask {
     let spec = LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: alphas.to_vec(),
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
         batch_size: BATCH as u32,
+        ..LineSpec::new(mask, alphas.to_vec(), vec![Split::Train, Split::Test])
     };
     LineTask { spec, done: HashSet::new() }
 }

@@ -1,5 +1,6 @@
 //! What a description holds, and the builder that the architectures are written with.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A model over one parameter vector theta [P] and one buffer vector [B].
@@ -19,6 +20,8 @@ pub struct Description {
     pub layers: Vec<Layer>,
     /// Named sets of parameters beside single layers.
     pub groups: Vec<Group>,
+    /// Names of groups or layers that part the network from bottom to top: each parameter lies in exactly one.
+    pub blocks: Vec<String>,
     /// The graph, in an order in which it can be computed. Node 0 is the input; the last gives the logits.
     pub nodes: Vec<Node>,
 }
@@ -108,7 +111,7 @@ pub struct Layer {
 /// A named set of parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// `stem`, `stage:1`, `head`, `kind:conv`, ...
+    /// `stem`, `stage:1`, `head`, `kind:conv`, `kernel:3`, ...
     pub name: String,
     /// Indices of its parameters, ascending.
     pub parameters: Vec<usize>,
@@ -181,6 +184,12 @@ impl Description {
         self.buffers.last().map_or(0, |b| b.offset + b.len)
     }
 
+    /// Side of a convolution's kernel; `None` for other layers.
+    pub fn kernel(&self, layer: &Layer) -> Option<u32> {
+        let weight = self.parameters[layer.parameters.clone()].first();
+        weight.filter(|_| layer.kind == LayerKind::Conv2d).and_then(|weight| weight.shape.last().copied())
+    }
+
     /// True when the model has batch norm.
     pub fn has_batch_norm(&self) -> bool {
         self.layers.iter().any(|l| l.kind == LayerKind::BatchNorm2d)
@@ -189,6 +198,12 @@ impl Description {
     /// The layer of that name.
     pub fn layer(&self, name: &str) -> Option<&Layer> {
         self.layers.iter().find(|l| l.name == name)
+    }
+
+    /// Indices of the parameters of the layer or group of that name, ascending.
+    pub fn named(&self, name: &str) -> Option<Vec<usize>> {
+        let layer = || self.layer(name).map(|layer| layer.parameters.clone().collect());
+        layer().or_else(|| self.groups.iter().find(|g| g.name == name).map(|g| g.parameters.clone()))
     }
 
     /// The range of theta that `layer` occupies.
@@ -219,6 +234,7 @@ impl Builder {
             buffers: vec![],
             layers: vec![],
             groups: vec![],
+            blocks: vec![],
             nodes,
         };
         Self { built }
@@ -277,14 +293,35 @@ impl Builder {
         self.built.groups.push(Group { name: name.to_owned(), parameters });
     }
 
+    /// Says which groups or layers part the network from bottom to top. Without it each layer is a block.
+    pub fn blocks(&mut self, names: impl IntoIterator<Item = String>) {
+        self.built.blocks = names.into_iter().collect();
+    }
+
     /// Adds the groups that every architecture has (`kind:conv`, `kind:linear`, `kind:batch-norm` where there are such
-    /// layers, `kind:bias` for the biases of linear and convolution layers) and returns the description.
+    /// layers, `kind:bias` for the biases of linear and convolution layers, `kernel:K` for the convolutions of K x K) and
+    /// returns the description.
     pub fn finish(mut self) -> Description {
         for kind in [LayerKind::Conv2d, LayerKind::Linear, LayerKind::BatchNorm2d] {
             self.group_where(&format!("kind:{}", kind.name()), |layer, _| layer.kind == kind);
         }
         self.group_where("kind:bias", |layer, role| role == Role::Bias && layer.kind != LayerKind::BatchNorm2d);
+        for kernel in self.kernels() {
+            let side = |layer: &Layer| self.built.kernel(layer);
+            let own: Vec<usize> = (0..self.built.parameters.len())
+                .filter(|&i| side(&self.built.layers[self.built.parameters[i].layer]) == Some(kernel))
+                .collect();
+            self.built.groups.push(Group { name: format!("kernel:{kernel}"), parameters: own });
+        }
+        if self.built.blocks.is_empty() {
+            self.built.blocks = self.built.layers.iter().map(|layer| layer.name.clone()).collect();
+        }
         self.built
+    }
+
+    /// Sides of the convolutions' kernels, ascending.
+    fn kernels(&self) -> BTreeSet<u32> {
+        self.built.layers.iter().filter_map(|layer| self.built.kernel(layer)).collect()
     }
 
     fn group_where(&mut self, name: &str, belongs: impl Fn(&Layer, Role) -> bool) {

@@ -29,6 +29,7 @@ pub(super) fn describe(input: [u32; 3], classes: u32) -> Result<Description, Sha
         b.group(&format!("stage:{stage}"), |layer| layer.starts_with(&prefix));
     }
     b.group("head", |layer| layer == "linear");
+    b.blocks(["stem", "stage:1", "stage:2", "stage:3", "head"].map(str::to_owned));
     Ok(b.finish())
 }
 

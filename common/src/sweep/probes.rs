@@ -275,13 +275,11 @@ pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> V
                                 lines.push(LineSpec {
                                     from: ends.from.1.clone(),
                                     to: ends.to.1.clone(),
-                                    mask: mask.clone(),
                                     hold: ends.hold.clone(),
-                                    alphas: probe.alphas.clone(),
                                     batch_norm,
-                                    splits: probe.splits.clone(),
                                     subset,
                                     batch_size,
+                                    ..LineSpec::new(mask, probe.alphas.clone(), probe.splits.clone())
                                 });
                             }
                         }

@@ -56,7 +56,7 @@ fn probes_name_layers_of_every_architecture() {
                 "layers = [\"conv9\"]",
                 &[
                     "7:11: probe.layers: `conv9` matches no layer of mlp. Its layers: fc1, fc2, fc3. Its groups: head, kind:linear, kind:bias",
-                    "7:11: probe.layers: `conv9` matches no layer of lenet5. Its layers: conv1, conv2, fc1, fc2, fc3. Its groups: stem, head, kind:conv, kind:linear, kind:bias",
+                    "7:11: probe.layers: `conv9` matches no layer of lenet5. Its layers: conv1, conv2, fc1, fc2, fc3. Its groups: stem, head, kind:conv, kind:linear, kind:bias, kernel:5",
                 ],
             ),
             ("layers = [\"[\"]", &["7:11: probe.layers: `[` is not a pattern: unclosed character class; missing ']'"]),

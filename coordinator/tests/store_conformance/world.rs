@@ -165,17 +165,7 @@ pub fn run(seed: u64) -> RunSpec {
 }
 
 pub fn line(mask: &str) -> LineSpec {
-    LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: ALPHAS.to_vec(),
-        batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
-        batch_size: 500,
-    }
+    LineSpec { batch_norm: BatchNorm::None, ..LineSpec::new(mask, ALPHAS.to_vec(), vec![Split::Train, Split::Test]) }
 }
 
 pub fn sweep(name: &str, seeds: &[u64], masks: &[&str]) -> NewSweep {

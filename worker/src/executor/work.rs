@@ -17,13 +17,14 @@ use transect_common::line::LineSpec;
 use transect_common::model::Description;
 use transect_common::pb::report_request::Row;
 use transect_common::pb::{CheckpointRow, EpochRow, LeasedJob, PointRow};
-use transect_common::run::{RunSpec, Tag};
+use transect_common::run::{Origin, RunSpec, Tag};
 
 use super::rows::{Emit, Rows};
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
 use crate::probe::{self, LineTask, Point, ProbeError};
+use crate::sources::Sources;
 use crate::train::{self, TrainError, TrainEvent};
 
 /// A panic's message is cut at so many bytes.
@@ -70,8 +71,16 @@ impl DataKey {
     fn new(run: &RunSpec, folder: &Path) -> Self {
         // Augmentation happens in training, and a seed matters only where labels are noisy.
         let spec = DataSpec { augment: transect_common::data::Augment::default(), ..run.data.clone() };
-        let seed = run.seed().filter(|_| spec.label_noise > 0.0);
+        let seed = label_seed(run).filter(|_| spec.label_noise > 0.0);
         Self { spec, seed, folder: folder.to_owned() }
+    }
+}
+
+/// The seed of label noise, for a run that is trained here.
+fn label_seed(run: &RunSpec) -> Option<u64> {
+    match &run.origin {
+        Origin::Trained { train, .. } => Some(train.seed.labels),
+        Origin::Imported { .. } => None,
     }
 }
 
@@ -107,7 +116,9 @@ impl Workshop {
         rows.say("loading data", 0.0)?;
         let data = self.data(&run, Path::new(&request.data))?;
         match request.jobs.as_slice() {
-            [job] if job.line_spec.is_empty() => train(&model, &run, data, Path::new(&request.scratch), rows),
+            [job] if job.line_spec.is_empty() => {
+                train(&model, &run, data, &sources(request)?, Path::new(&request.scratch), rows)
+            }
             jobs if jobs.iter().any(|job| job.line_spec.is_empty()) => {
                 Err(Fault::Run("a group is one training job or line jobs, not a mixture".into()))
             }
@@ -120,7 +131,7 @@ impl Workshop {
         if self.data.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
             // The old set's memory goes before the new set's comes.
             self.data = None;
-            let data = Data::load(&run.data, folder, run.seed(), self.device).map_err(run_fault)?;
+            let data = Data::load(&run.data, folder, label_seed(run), self.device).map_err(run_fault)?;
             self.data = Some((key, data));
         }
         Ok(&self.data.as_ref().expect("loaded just now").1)
@@ -141,11 +152,33 @@ fn checkpoints(request: &ExecutorRequest, model: &Description) -> Result<BTreeMa
     Ok(checkpoints)
 }
 
-fn train(model: &Model, run: &RunSpec, data: &Data, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
+/// Files of other runs, and imported ones, as the request names them.
+fn sources(request: &ExecutorRequest) -> Result<Sources, Fault> {
+    let mut sources = Sources::default();
+    for file in &request.sources {
+        let path = PathBuf::from(&file.path);
+        if file.run.is_empty() {
+            sources.artifacts.insert(file.artifact.parse().map_err(run_fault)?, path);
+        } else {
+            let name = (file.run.parse().map_err(run_fault)?, file.tag.parse().map_err(run_fault)?);
+            sources.checkpoints.insert(name, path);
+        }
+    }
+    Ok(sources)
+}
+
+fn train(
+    model: &Model,
+    run: &RunSpec,
+    data: &Data,
+    sources: &Sources,
+    scratch: &Path,
+    rows: &mut Rows,
+) -> Result<(), Fault> {
     let began = Instant::now();
     // What goes wrong while an event is passed on; training itself only learns that it has to stop.
     let mut fault = None;
-    let trained = train::train(model, run, data, &mut |event| {
+    let trained = train::train(model, run, data, sources, &mut |event| {
         pass_on(event, model.description(), scratch, rows).map_err(|f| {
             fault = Some(f);
             Stop
@@ -299,7 +332,7 @@ mod tests {
     use transect_common::executor_pb::executor_event::Event;
     use transect_common::model::ModelSpec;
     use transect_common::pb::ReportRequest;
-    use transect_common::run::{InitSpec, Optimizer, Origin, TrainSpec};
+    use transect_common::run::{InitSpec, Optimizer, TrainSpec};
 
     use super::*;
 
@@ -352,17 +385,7 @@ mod tests {
 
     #[test]
     fn points_that_are_done_or_not_on_the_grid_are_not_missing() {
-        let spec = LineSpec {
-            mask: "all".into(),
-            splits: vec![Split::Test],
-            alphas: vec![0.0, 0.5, 1.0],
-            from: Tag::init(),
-            to: Tag::last(),
-            hold: Tag::last(),
-            batch_norm: transect_common::line::BatchNorm::default(),
-            subset: None,
-            batch_size: 500,
-        };
+        let spec = LineSpec::new("all", vec![0.0, 0.5, 1.0], vec![Split::Test]);
         let point = |split: &str, index| transect_common::pb::PointKey { split: split.into(), index };
         let done_points = vec![point("test", 1), point("test", 9), point("train", 0), point("test", 1)];
         let job = LeasedJob { job_id: 1, attempt: 2, line_spec: spec.canonical(), done_points };

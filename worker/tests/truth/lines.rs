@@ -41,15 +41,11 @@ impl Lines {
     pub fn tasks(&self, subset: Option<u32>) -> Vec<LineTask> {
         let task = |row: &Row| LineTask {
             spec: LineSpec {
-                from: Tag::init(),
-                to: Tag::last(),
-                mask: row.mask.clone(),
                 hold: if row.hold == "from" { Tag::init() } else { Tag::last() },
-                alphas: self.alphas.clone(),
                 batch_norm: row.batch_norm,
-                splits: vec![Split::Train, Split::Test],
                 subset,
                 batch_size: self.batch_size,
+                ..LineSpec::new(&row.mask, self.alphas.clone(), vec![Split::Train, Split::Test])
             },
             done: HashSet::new(),
         };
