@@ -36,9 +36,7 @@ impl Moments {
     /// The moments of a training of so many epochs and steps, at most one more than [`MOST`].
     fn tags(self, epochs: u32, steps: u64) -> Vec<Tag> {
         match self {
-            Self::Epochs(every) => {
-                (1..=epochs / every).take(MOST + 1).map(|i| Tag::epoch(i * every)).collect()
-            }
+            Self::Epochs(every) => (1..=epochs / every).take(MOST + 1).map(|i| Tag::epoch(i * every)).collect(),
             Self::Steps(every) => (1..=steps / every).take(MOST + 1).map(|i| Tag::step(i * every)).collect(),
             Self::Geometric(factor) => std::iter::successors(Some(1u64), |step| step.checked_mul(factor))
                 .take_while(|&step| step <= steps)

@@ -4,8 +4,18 @@ use super::tree::{Entry, Node, Value};
 
 /// Tables whose settings are laid over one by one; whatever else is said anew replaces what was said. Below `model`, the
 /// options of each architecture are such tables too.
-const MERGED: [&str; 8] =
-    ["data", "model", "init", "train", "data.augment", "train.optimizer", "train.schedule", "train.layers"];
+const MERGED: [&str; 10] = [
+    "data",
+    "model",
+    "init",
+    "train",
+    "data.augment",
+    "data.corruption",
+    "data.spirals",
+    "train.optimizer",
+    "train.schedule",
+    "train.layers",
+];
 
 /// `base` with what `over` says laid over it. Entries of `over` keep their own places in the file.
 pub(super) fn overlay(base: &[Entry], over: &[Entry]) -> Vec<Entry> {

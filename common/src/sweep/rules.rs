@@ -125,7 +125,8 @@ pub(super) fn zip(entries: &[Entry], cases: &mut [Case], report: &mut Report) {
         Value::List(items) if items.iter().all(|item| matches!(item.value, Value::List(_))) => items.iter().collect(),
         Value::List(_) => vec![&entry.node],
         _ => {
-            let message = "must be a list of groups, for example zip = [[\"train.optimizer.lr\", \"train.batch_size\"]]";
+            let message =
+                "must be a list of groups, for example zip = [[\"train.optimizer.lr\", \"train.batch_size\"]]";
             report.add(entry.at, "zip", message);
             return;
         }
@@ -171,7 +172,8 @@ fn zip_group(names: &[Val], settings: &mut Settings, report: &mut Report) {
             report.add(name.at, "zip", format!("{} is in two groups; put all of them in one", name.json));
         } else if this.values.len() != settings.axes[leader].values.len() {
             let (has, other) = (this.values.len(), settings.axes[leader].values.len());
-            let message = format!("{} has {has} values and {} has {other}; they must have as many", name.json, first.json);
+            let message =
+                format!("{} has {has} values and {} has {other}; they must have as many", name.json, first.json);
             report.add(name.at, "zip", message);
         } else if axis != leader {
             settings.axes[axis].zipped = Some(leader);

@@ -70,7 +70,8 @@ pub(super) fn unknown(key: &str, entry: &Entry, valid: impl IntoIterator<Item = 
     let valid: Vec<&str> = valid.into_iter().collect();
     let full = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
     let is_there = |name: &String| *name != full && name.rsplit('.').next() == Some(&entry.key);
-    let elsewhere = schema::all_names().into_iter().find(is_there);
+    // `seed` is more likely that of [train] than that of a table inside [data].
+    let elsewhere = schema::all_names().into_iter().filter(is_there).min_by_key(|name| name.split('.').count());
     let hint = match (nearest(&entry.key, valid.iter().copied()), elsewhere) {
         (Some(near), _) => format!("did you mean `{near}`? "),
         (None, Some(name)) => format!("did you mean `{name}`? "),
@@ -177,20 +178,15 @@ fn variant(key: &str, variants: &'static [Variant], node: &Node, out: &mut Setti
 }
 
 /// Reads the name, or the axis of names, of a table.
-fn named(key: &str, name_key: &str, variants: &[Variant], node: &Node, report: &mut Report) -> Option<Given> {
-    let what = if key.ends_with("optimizer") { "an optimizer" } else { "a schedule" };
-    let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
-    // The names of a kind are static; those of `variants` are too, but collecting them is not.
-    let kind = if names == OPTIMIZER_NAMES {
-        Kind::Choice { what, of: &OPTIMIZER_NAMES }
-    } else {
-        Kind::Choice { what, of: &SCHEDULE_NAMES }
+fn named(key: &str, name_key: &str, variants: &'static [Variant], node: &Node, report: &mut Report) -> Option<Given> {
+    let what = match key.rsplit('.').next() {
+        Some("optimizer") => "an optimizer",
+        Some("schedule") => "a schedule",
+        Some("corruption") => "a corruption",
+        _ => "one of them",
     };
-    given(&kind, name_key, node, report)
+    given(&Kind::Variant { what, of: variants }, name_key, node, report)
 }
-
-const OPTIMIZER_NAMES: [&str; 5] = ["sgd", "adam", "adamw", "rmsprop", "sam"];
-const SCHEDULE_NAMES: [&str; 5] = ["constant", "step", "cosine", "milestones", "cyclic"];
 
 fn picked(variants: &'static [Variant], name: &Given) -> Vec<&'static Variant> {
     let names: Vec<&str> = match name {

@@ -115,7 +115,11 @@ fn source(key: &str, node: &Node, has_mask: bool, out: &mut Settings, report: &m
         [] if entries.is_empty() && has_mask => {}
         [] => report.add(node.at, key, "says no place; give one of case, with, import or seed"),
         ["seed"] if ["checkpoint", "between", "alpha"].iter().any(|name| json.contains_key(*name)) => {
-            report.add(node.at, key, "a seed draws at random, so it has no checkpoint; leave checkpoint, between and alpha out");
+            report.add(
+                node.at,
+                key,
+                "a seed draws at random, so it has no checkpoint; leave checkpoint, between and alpha out",
+            );
         }
         [_] => {}
         several => report.add(node.at, key, format!("give one place, found {}", several.join(" and "))),
@@ -154,4 +158,12 @@ impl Settings {
             self.withs.push((json.to_string(), entries));
         }
     }
+}
+
+/// Names of imports that runs walk or start from.
+pub(super) fn imports(settings: &Settings) -> Vec<&str> {
+    let walked = settings.values("imported").map(Val::text);
+    let from = settings.values("init.from").map(|value| &value.json);
+    let layers = settings.values("init.layers").flat_map(Val::items);
+    walked.chain(from.chain(layers).filter_map(|source| source["import"].as_str())).collect()
 }

@@ -111,8 +111,7 @@ impl Workshop {
     fn work(&mut self, request: &ExecutorRequest, rows: &mut Rows) -> Result<(), Fault> {
         let run = RunSpec::from_canonical(&request.run_spec).map_err(run_fault)?;
         rows.run = super::name(&run);
-        let info = run.data.set.info();
-        let description = run.model.describe(info.input, info.classes).map_err(run_fault)?;
+        let description = run.model.describe(run.data.input(), run.data.classes()).map_err(run_fault)?;
         let model = Model::new(description, self.device);
         rows.say("loading data", 0.0)?;
         let data = self.data(&run, Path::new(&request.data))?;
