@@ -48,7 +48,6 @@ pub enum Corruption {
 impl Corruption {
     /// True when images stay as they are. (The canonical form keeps a table that has a `name`, so this one is left out
     /// where it is written.)
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn more_than_the_whole_file_is_refused() {
-        let error = records(&[0; 9], 3, 10, 2);
+        let error = records(&[0; 9], (1, 3), 10, 2);
         assert_eq!(error, Err(FormatError::TooMany { what: "images", found: 3, most: 2 }));
     }
 
