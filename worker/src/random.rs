@@ -22,11 +22,13 @@ pub enum Purpose {
     Augment,
     /// Which training labels are replaced (index 0) and by what (index 1).
     LabelNoise,
+    /// Which numbers are dropped; the index is step x 2^16 + operation.
+    Dropout,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 4] = [Self::Init, Self::Order, Self::Augment, Self::LabelNoise];
+    pub const ALL: [Self; 5] = [Self::Init, Self::Order, Self::Augment, Self::LabelNoise, Self::Dropout];
 
     fn name(self) -> &'static str {
         match self {
@@ -34,6 +36,7 @@ impl Purpose {
             Self::Order => "order",
             Self::Augment => "augment",
             Self::LabelNoise => "label-noise",
+            Self::Dropout => "dropout",
         }
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod expand;
 mod file;
 mod nearest;
+mod options;
 mod probes;
 mod report;
 mod schema;
@@ -16,6 +17,8 @@ mod tree;
 mod value;
 
 use std::collections::BTreeMap;
+
+pub use options::check_options;
 
 use axes::Settings;
 use probes::Probe;

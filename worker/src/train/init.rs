@@ -1,7 +1,7 @@
 //! Initial parameters: computed on the CPU in plain Rust, so that they are the same on every device.
 
 use transect_common::checkpoint::Checkpoint;
-use transect_common::model::{Description, Layer, LayerKind, Role};
+use transect_common::model::{Description, Layer, Role, Start};
 use transect_common::run::{InitScheme, InitSpec};
 
 use crate::random::{Purpose, Stream};
@@ -17,6 +17,16 @@ enum Draw {
     Normal(f64),
 }
 
+impl Draw {
+    fn times(self, factor: f64) -> Self {
+        match self {
+            Self::Constant(value) => Self::Constant(value * factor),
+            Self::Uniform(bound) => Self::Uniform(bound * factor),
+            Self::Normal(deviation) => Self::Normal(deviation * factor),
+        }
+    }
+}
+
 /// The state of a model before training: a pure function of its arguments.
 ///
 /// Each parameter is drawn from a stream of its own, so a parameter's values depend on its place in the description,
@@ -24,7 +34,13 @@ enum Draw {
 pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpoint {
     let mut theta = Vec::with_capacity(description.theta_len());
     for (index, parameter) in description.parameters.iter().enumerate() {
-        let draw = draw_of(&description.layers[parameter.layer], parameter.role, spec);
+        let draw = match parameter.start {
+            Start::Scheme { factor } => {
+                draw_of(&description.layers[parameter.layer], parameter.role, spec).times(factor)
+            }
+            Start::Constant(value) => Draw::Constant(value.into()),
+            Start::Normal(deviation) => Draw::Normal(deviation.into()),
+        };
         let mut stream = Stream::new(seed, Purpose::Init, index as u64);
         theta.extend((0..parameter.len).map(|_| match draw {
             Draw::Constant(value) => value as f32,
@@ -38,15 +54,13 @@ pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpo
 
 fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
     let (fan_in, fan_out) = (f64::from(layer.fan_in), f64::from(layer.fan_out));
-    match (layer.kind, role, spec.scheme) {
-        (LayerKind::BatchNorm2d, Role::Weight, _) => Draw::Constant(1.0),
-        (LayerKind::BatchNorm2d, Role::Bias, _) => Draw::Constant(0.0),
-        (_, _, InitScheme::Pytorch) => Draw::Uniform(spec.scale / fan_in.sqrt()),
-        (_, Role::Bias, _) => Draw::Constant(0.0),
-        (_, _, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
-        (_, _, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
-        (_, _, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
-        (_, _, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
+    match (role, spec.scheme) {
+        (_, InitScheme::Pytorch) => Draw::Uniform(spec.scale / fan_in.sqrt()),
+        (Role::Bias, _) => Draw::Constant(0.0),
+        (_, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
+        (_, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
+        (_, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
+        (_, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
     }
 }
 

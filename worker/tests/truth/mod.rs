@@ -53,7 +53,7 @@ pub fn described(name: &str) -> Description {
 
 /// The 36-10-7-5 network of the fixtures.
 pub fn small_mlp() -> Description {
-    ModelSpec::Mlp { widths: vec![10, 7] }.describe([1, 6, 6], 5).unwrap()
+    ModelSpec::mlp([10, 7]).describe([1, 6, 6], 5).unwrap()
 }
 
 /// A model on the CPU with the formula weights of stream 1, and the fixtures' eight images: theta, buffers, x, labels.
