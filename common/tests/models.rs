@@ -91,6 +91,35 @@ fn numbers_of_parameters_are_the_published_ones() {
 }
 
 #[test]
+fn parameters_are_those_of_the_published_networks_in_their_order() {
+    let vit = ModelSpec::Vit(Vit { patch: 16, dim: 768, depth: 12, heads: 12, ..Vit::default() });
+    let forms = [
+        ("resnet18", default("resnet18")),
+        ("resnet34", default("resnet34")),
+        ("resnet50", default("resnet50")),
+        ("vgg11", default("vgg11")),
+        ("vgg16", default("vgg16")),
+        ("vgg16-bn", ModelSpec::Vgg16(Vgg { batch_norm: true, ..Vgg::default() })),
+        ("efficientnet-lite0", default("efficientnet-lite0")),
+        ("vit-b-16", vit),
+    ];
+    let ours: Vec<String> = forms
+        .iter()
+        .flat_map(|(name, spec)| {
+            let model = spec.describe([3, 224, 224], 1000).unwrap();
+            let shape = |shape: &[u32]| shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+            model.parameters.iter().map(|p| format!("{name} {} {}", p.name, shape(&p.shape))).collect::<Vec<_>>()
+        })
+        .collect();
+    // Made by scripts/fixtures/make.py from torchvision and efficientnet_lite_pytorch.
+    let published: Vec<&str> = include_str!("architectures.txt").lines().collect();
+    for (ours, published) in ours.iter().zip(&published) {
+        assert_eq!(ours, published);
+    }
+    assert_eq!(ours.len(), published.len());
+}
+
+#[test]
 fn images_of_mnist_and_cifar_are_taken_or_refused_with_a_sentence() {
     for name in ModelSpec::NAMES {
         assert!(default(name).describe([3, 32, 32], 100).is_ok(), "{name}");

@@ -128,6 +128,27 @@ mod tests {
     }
 
     #[test]
+    fn parameters_with_a_start_of_their_own_have_it() {
+        use transect_common::model::{CifarNorm, CifarResnet, Vit};
+        let described = |spec: ModelSpec| spec.describe([3, 32, 32], 10).unwrap();
+        let resnet = |norm| described(ModelSpec::Resnet20(CifarResnet { norm, ..CifarResnet::default() }));
+        let (plain, fixup) = (resnet(CifarNorm::Batch), resnet(CifarNorm::Fixup));
+        let spec = InitSpec { scheme: InitScheme::KaimingNormal, scale: 1.0 };
+        let start = initial(&fixup, &spec, 1);
+        let of = |name| spread(values(&fixup, &start, name)).1;
+        assert_eq!((of("layer2.1.conv2.weight"), of("linear.bias"), of("layer2.1.scale")), (0.0, 0.0, 1.0));
+        // Nine blocks: a third of sqrt(2 / 288), within the 2 % that 9,216 draws allow.
+        assert!((of("layer2.1.conv1.weight") * 3.0 / (2.0_f64 / 288.0).sqrt() - 1.0).abs() < 0.02);
+        let usual = initial(&plain, &spec, 1);
+        assert_eq!(spread(values(&plain, &usual, "layer2.1.bn2.weight")), (1.0, 1.0));
+        let vit = described(ModelSpec::Vit(Vit::default()));
+        let start = initial(&vit, &spec, 1);
+        let of = |name| spread(values(&vit, &start, name)).1;
+        assert_eq!((of("class_token"), of("encoder.ln.weight"), of("encoder.ln.bias")), (0.0, 1.0, 0.0));
+        assert!((of("encoder.pos_embedding") / 0.02 - 1.0).abs() < 0.03);
+    }
+
+    #[test]
     fn seeds_and_parameters_have_streams_of_their_own() {
         let description = describe("lenet5", [1, 28, 28]);
         let theta = |seed| initial(&description, &InitSpec::default(), seed).theta;
