@@ -49,7 +49,7 @@ impl World {
     }
 
     fn mlp(widths: Vec<u32>, seed: u32) -> Self {
-        Self::new(ModelSpec::Mlp { widths }.describe([1, 5, 5], 4).unwrap(), seed)
+        Self::new(ModelSpec::mlp(widths).describe([1, 5, 5], 4).unwrap(), seed)
     }
 
     fn points(&self, task: LineTask) -> Vec<Point> {

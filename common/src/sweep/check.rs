@@ -174,7 +174,7 @@ pub(super) fn models(settings: &Settings) -> Vec<Variant> {
 /// Checks every model against every data set and every probe, and the number of jobs.
 pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], work: &mut Work, report: &mut Report) {
     let models = models(settings);
-    let mut known: HashMap<(&str, usize), Work> = HashMap::new();
+    let mut known: HashMap<(&str, Vec<String>), Work> = HashMap::new();
     let runs = settings.count() / models.len().max(1) as u128;
     for model in &models {
         for (i, (_, data)) in sets(settings).into_iter().enumerate() {
@@ -192,8 +192,9 @@ pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], work: &mu
                 report.add(model.at, "model", message);
                 continue;
             }
-            // Names of layers, and with them masks, depend on the architecture and the number of layers alone.
-            let one = known.entry((model.spec.name(), description.layers.len())).or_insert_with(|| {
+            // Masks depend on the architecture and the names of its layers alone.
+            let layers = description.layers.iter().map(|layer| layer.name.clone()).collect();
+            let one = known.entry((model.spec.name(), layers)).or_insert_with(|| {
                 patterns_match(probes, &description, report);
                 layers_match(settings, &description, report);
                 Work::of_one(probes, &description)

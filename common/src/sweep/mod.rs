@@ -13,6 +13,7 @@ mod expander;
 mod file;
 mod moments;
 mod nearest;
+mod options;
 mod overlay;
 mod probes;
 mod recipes;
@@ -39,6 +40,7 @@ use crate::model::ModelSpec;
 use crate::run::{RunSpec, Tag};
 
 pub use bundle::{extended_path, extends_of, with_base};
+pub use options::check_options;
 
 /// Largest sweep file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! Every setting of a sweep file: its name, what it may hold, and within which bounds.
 
-use crate::model::ModelSpec;
+use crate::model::{Activation, ModelSpec};
 
 /// One setting of a table.
 #[derive(Debug)]
@@ -197,12 +197,67 @@ static AUGMENT: [Setting; 2] = [setting("flip", Kind::Flag), whole("crop", 0, 16
 pub(super) static ARCHITECTURE: Setting =
     required("architecture", Kind::Choice { what: "an architecture", of: &ModelSpec::NAMES });
 
-static MLP: [Setting; 1] =
-    [setting("widths", Kind::List { of: &Kind::Whole { min: 1, max: 65_536 }, most: 64, distinct: false })];
+const fn channels(name: &'static str) -> Setting {
+    whole(name, 1, 1024)
+}
+
+const ACTIVATION: Setting = choice("activation", "an activation", &Activation::NAMES);
+const DROPOUT: Setting = number("dropout", Domain::BelowOne);
+
+const fn choice(name: &'static str, what: &'static str, of: &'static [&'static str]) -> Setting {
+    setting(name, Kind::Choice { what, of })
+}
+
+static MLP: [Setting; 4] = [
+    setting("widths", Kind::List { of: &Kind::Whole { min: 1, max: 65_536 }, most: 64, distinct: false }),
+    ACTIVATION,
+    setting("batch_norm", Kind::Flag),
+    DROPOUT,
+];
+static SIMPLE: [Setting; 2] = [ACTIVATION, DROPOUT];
+static CIFAR_RESNET: [Setting; 4] = [
+    channels("width"),
+    choice("norm", "a normalisation", &["batch", "none", "scale", "fixup"]),
+    setting("zero_gamma", Kind::Flag),
+    ACTIVATION,
+];
+static RESNET: [Setting; 5] = [
+    choice("stem", "a stem", &["imagenet", "cifar"]),
+    channels("width"),
+    choice("norm", "a normalisation", &["batch", "none"]),
+    setting("zero_gamma", Kind::Flag),
+    ACTIVATION,
+];
+static VGG: [Setting; 6] = [
+    channels("width"),
+    whole("units", 1, 65_536),
+    whole("pool", 1, 32),
+    setting("batch_norm", Kind::Flag),
+    DROPOUT,
+    ACTIVATION,
+];
+static EFFICIENTNET: [Setting; 1] = [DROPOUT];
+static VIT: [Setting; 6] = [
+    whole("patch", 1, 64),
+    whole("dim", 1, 8192),
+    whole("depth", 1, 64),
+    whole("heads", 1, 128),
+    whole("mlp_ratio", 1, 16),
+    DROPOUT,
+];
 
 /// `[model.NAME]`: the options of an architecture.
 pub(super) fn options(architecture: &str) -> &'static [Setting] {
-    if architecture == "mlp" { &MLP } else { &[] }
+    match architecture {
+        "mlp" => &MLP,
+        "lenet5" | "simple-cnn" => &SIMPLE,
+        "resnet20" | "resnet32" | "resnet44" | "resnet56" | "resnet110" => &CIFAR_RESNET,
+        "resnet18" | "resnet34" | "resnet50" => &RESNET,
+        "vgg11" | "vgg16" => &VGG,
+        "efficientnet-lite0" => &EFFICIENTNET,
+        "vit" => &VIT,
+        _ => &[],
+    }
 }
 
 /// `[init]`.

@@ -44,17 +44,19 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "model.widths = [1]",
                 &[
-                    "5:7: model.widths: unknown setting; did you mean `model.mlp.widths`? [model] has: architecture, mlp, lenet5, resnet20",
+                    "5:7: model.widths: unknown setting; did you mean `model.mlp.widths`? [model] has: architecture, mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit",
                 ],
             ),
             (
                 "model.mlp.width = [1]",
-                &["5:11: model.mlp.width: unknown setting; did you mean `widths`? [model.mlp] has: widths"],
+                &[
+                    "5:11: model.mlp.width: unknown setting; did you mean `widths`? [model.mlp] has: widths, activation, batch_norm, dropout",
+                ],
             ),
             (
-                "model.resnet18 = {}",
+                "model.resnt20 = {}",
                 &[
-                    "5:7: model.resnet18: unknown setting; did you mean `resnet20`? [model] has: architecture, mlp, lenet5, resnet20",
+                    "5:7: model.resnt20: unknown setting; did you mean `resnet20`? [model] has: architecture, mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit",
                 ],
             ),
             (
@@ -117,7 +119,7 @@ fn unknown_names_are_answered_with_the_nearest() {
             "data.set = \"mnst\"\nmodel.architecture = \"lenet\"\ntrain.optimizer = \"adan\"",
             &[
                 "2:12: data.set: \"mnst\" is not a data set; did you mean \"mnist\"? There are: mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder",
-                "3:22: model.architecture: \"lenet\" is not an architecture; did you mean \"lenet5\"? There are: mlp, lenet5, resnet20",
+                "3:22: model.architecture: \"lenet\" is not an architecture; did you mean \"lenet5\"? There are: mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit",
                 "4:19: train.optimizer.name: \"adan\" is not an optimizer; did you mean \"adam\"? There are: sgd, adam, adamw, rmsprop, sam",
             ],
         )],
@@ -173,7 +175,7 @@ fn missing_settings_are_answered_with_an_example() {
             "[data]\n[model]\n  [train]",
             &[
                 "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder)",
-                "3:1: model.architecture: missing; it must be an architecture (mlp, lenet5, resnet20)",
+                "3:1: model.architecture: missing; it must be an architecture (mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit)",
             ],
         )],
     );
@@ -216,7 +218,7 @@ fn options_belong_to_architectures_of_the_sweep() {
         PROBE,
         &[(
             "[model.lenet5]\npadding = 1",
-            &["8:1: model.lenet5.padding: unknown setting; [model.lenet5] has no settings"],
+            &["8:1: model.lenet5.padding: unknown setting; [model.lenet5] has: activation, dropout"],
         )],
     );
 }

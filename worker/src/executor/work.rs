@@ -339,7 +339,7 @@ mod tests {
     fn run(seed: u64, label_noise: f64) -> RunSpec {
         let origin = Origin::Trained { init: InitSpec::default(), train: TrainSpec::new(seed, Optimizer::sgd()) };
         let data = DataSpec { label_noise, ..DataSpec::new(DataSet::Mnist) };
-        RunSpec { data, model: ModelSpec::Lenet5, origin }
+        RunSpec { data, model: ModelSpec::lenet5(), origin }
     }
 
     #[test]
