@@ -33,12 +33,11 @@ use crate::errors::{Failure, Outcome};
 use crate::output::Output;
 use crate::plot::{self, png};
 use document::Block;
-use measured::Measured;
 
-pub use gather::{Gathered, LineMeasure, gather};
-pub use groups::plain;
-pub use layers::{Spread, masks, set_back, spread};
-pub use measured::{Line, LineKey, Run, measured};
+pub use gather::gather;
+pub use groups::is_seed;
+pub use layers::{masks, set_back};
+pub use measured::{LineKey, Measured, measured};
 
 /// What to report, and where.
 #[derive(Debug, Args)]
