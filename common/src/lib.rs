@@ -12,6 +12,7 @@ pub mod mask;
 pub mod model;
 pub mod run;
 pub mod shape;
+pub mod stats;
 pub mod sweep;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
