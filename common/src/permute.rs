@@ -75,7 +75,15 @@ impl Search<'_> {
                 self.buffers.extend(layer.buffers.clone().map(|buffer| (inputs[0].class, buffer)));
                 inputs[0]
             }
-            Op::Relu | Op::MaxPool2d { .. } | Op::GlobalAvgPool | Op::Flatten => inputs[0],
+            Op::Activate(_)
+            | Op::Dropout { .. }
+            | Op::ZeroPad { .. }
+            | Op::MaxPool2d { .. }
+            | Op::AdaptiveAvgPool { .. }
+            | Op::GlobalAvgPool
+            | Op::AddScalar { .. }
+            | Op::MulScalar { .. }
+            | Op::Flatten => inputs[0],
             Op::Add => {
                 self.join(inputs[0].class, inputs[1].class);
                 inputs[0]
@@ -83,7 +91,17 @@ impl Search<'_> {
             // Zero channels have their places, so all the others keep theirs.
             Op::SubsampleAndPad { pad } => {
                 self.join(inputs[0].class, FIXED);
-                Value { class: FIXED, size: inputs[0].size.map(|size| size + 2 * pad as usize) }
+                Value { class: FIXED, size: inputs[0].size.map(|size| size + pad.iter().sum::<u32>() as usize) }
+            }
+            // Sequences of tokens: their features keep their places.
+            Op::Tokens
+            | Op::PrependToken { .. }
+            | Op::AddEmbedding { .. }
+            | Op::LayerNorm { .. }
+            | Op::Attention { .. }
+            | Op::FirstToken => {
+                self.join(inputs[0].class, FIXED);
+                Value { class: FIXED, size: None }
             }
         }
     }
