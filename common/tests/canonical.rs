@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use transect_common::data::{Augment, Corruption, DataSet, DataSpec, Spirals, Split};
 use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
-use transect_common::model::ModelSpec;
+use transect_common::model::{Activation, CifarNorm, CifarResnet, Mlp, ModelSpec, Resnet, ResnetNorm, Stem, Vgg, Vit};
 use transect_common::run::{
     InitScheme, InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, RunSpec, Schedule, Seeds, Source, StopRule, Tag,
     TrainSpec,
@@ -45,14 +45,14 @@ fn full() -> RunSpec {
         ..TrainSpec::new(3, optimizer)
     };
     let init = InitSpec { scheme: InitScheme::KaimingNormal, scale: 2.0, layers: vec![] };
-    RunSpec { data, model: ModelSpec::Mlp { widths: vec![10] }, origin: Origin::Trained { init, train } }
+    RunSpec { data, model: ModelSpec::mlp([10]), origin: Origin::Trained { init, train } }
 }
 
 fn imported() -> RunSpec {
     let checkpoints = [Tag::init(), Tag::last(), "seed".parse().unwrap()];
     let checkpoints = checkpoints.map(|tag| (tag.clone(), ArtifactDigest::of(tag.as_str().as_bytes())));
     let origin = Origin::Imported { checkpoints: checkpoints.into() };
-    RunSpec { data: DataSpec::new(DataSet::Cifar10), model: ModelSpec::Resnet20, origin }
+    RunSpec { data: DataSpec::new(DataSet::Cifar10), model: ModelSpec::resnet20(), origin }
 }
 
 fn line() -> LineSpec {
@@ -95,12 +95,23 @@ fn kinds_at_their_defaults_are_named_and_nothing_more() {
     assert_eq!(train(&step), r#"{"optimizer":{"name":"sgd"},"schedule":{"every":1,"name":"step"},"seed":0}}}}"#);
     let none_kept = with_train(plain(), |train| train.keep = BTreeSet::new());
     assert_eq!(train(&none_kept), r#"{"keep":[],"optimizer":{"name":"sgd"},"seed":0}}}}"#);
-    let linear = RunSpec { model: ModelSpec::Mlp { widths: vec![] }, ..plain() };
+    let linear = RunSpec { model: ModelSpec::mlp([]), ..plain() };
     assert!(linear.canonical().contains(r#""model":{"architecture":"mlp","widths":[]}"#));
     let crop = with_data(plain(), |data| data.augment.crop = 2);
     assert!(crop.canonical().contains(r#""data":{"augment":{"crop":2},"set":"mnist"}"#));
     let scaled = with_origin(plain(), |init, _| init.scale = 0.5);
     assert!(scaled.canonical().contains(r#""trained":{"init":{"scale":0.5},"train""#));
+}
+
+#[test]
+fn options_of_a_model_at_their_defaults_are_left_out() {
+    for name in ModelSpec::NAMES {
+        let run = RunSpec { model: ModelSpec::from_name(name).unwrap(), ..plain() };
+        assert!(run.canonical().contains(&format!(r#""model":{{"architecture":"{name}"}}"#)), "{}", run.canonical());
+    }
+    let cifar = ModelSpec::Resnet18(Resnet { stem: Stem::Cifar, ..Resnet::default() });
+    let text = RunSpec { model: cifar, ..plain() }.canonical();
+    assert!(text.contains(r#""model":{"architecture":"resnet18","stem":"cifar"}"#), "{text}");
 }
 
 #[test]
@@ -331,10 +342,20 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         |_, t| t.optimizer = Optimizer::Adamw { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 0.77, weight_decay: 0.77 },
     ];
     let models = [
-        ModelSpec::Lenet5,
-        ModelSpec::Resnet20,
-        ModelSpec::Mlp { widths: vec![] },
-        ModelSpec::Mlp { widths: vec![7, 7] },
+        ModelSpec::lenet5(),
+        ModelSpec::resnet20(),
+        ModelSpec::mlp([]),
+        ModelSpec::mlp([7, 7]),
+        ModelSpec::Mlp(Mlp { activation: Activation::Tanh, ..Mlp::default() }),
+        ModelSpec::Mlp(Mlp { batch_norm: true, ..Mlp::default() }),
+        ModelSpec::Mlp(Mlp { dropout: 0.77, ..Mlp::default() }),
+        ModelSpec::Resnet20(CifarResnet { norm: CifarNorm::Fixup, ..CifarResnet::default() }),
+        ModelSpec::Resnet56(CifarResnet { zero_gamma: true, ..CifarResnet::default() }),
+        ModelSpec::Resnet18(Resnet::default()),
+        ModelSpec::Resnet18(Resnet { stem: Stem::Cifar, ..Resnet::default() }),
+        ModelSpec::Resnet50(Resnet { width: 7, norm: ResnetNorm::None, ..Resnet::default() }),
+        ModelSpec::Vgg11(Vgg { units: 7, pool: 1, ..Vgg::default() }),
+        ModelSpec::Vit(Vit { depth: 7, ..Vit::default() }),
     ];
     let mut all = vec![spec.clone()];
     all.extend(data_changes().iter().map(|change| with_data(spec.clone(), change)));
@@ -509,10 +530,10 @@ prop_compose! {
         corruption in any_corruption(),
         spirals in (2..5u32, prop_oneof![Just(0), any::<u64>()]),
         model in prop_oneof![
-            Just(ModelSpec::Lenet5),
-            Just(ModelSpec::Resnet20),
-            prop::collection::vec(1..400u32, 0..4).prop_map(|widths| ModelSpec::Mlp { widths }),
-            Just(ModelSpec::Mlp { widths: vec![300, 100] }),
+            Just(ModelSpec::lenet5()),
+            Just(ModelSpec::resnet20()),
+            prop::collection::vec(1..400u32, 0..4).prop_map(|widths| ModelSpec::mlp(widths)),
+            Just(ModelSpec::mlp([300, 100])),
         ],
         scheme in prop::sample::select(vec![InitScheme::Pytorch, InitScheme::KaimingNormal]),
         scale in prop_oneof![Just(1.0), 0.1..3.0],

@@ -8,7 +8,7 @@ use transect_common::data::{DataSet, DataSpec, Split};
 use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Schedule, Tag, TrainSpec};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Schedule, TrainSpec};
 use transect_common::sweep::{ExpandedRun, Expansion, Import, NeededData, SweepFile};
 
 /// The example of the design.
@@ -133,10 +133,10 @@ fn ranges_and_grids_are_axes() {
 #[test]
 fn lists_by_nature_are_one_value_and_lists_of_them_an_axis() {
     let one = expand(&format!("{BASE}model.mlp.widths = [10, 20]\ntrain.optimizer = \"sgd\""));
-    assert_eq!(one.runs[0].spec.model, ModelSpec::Mlp { widths: vec![10, 20] });
+    assert_eq!(one.runs[0].spec.model, ModelSpec::mlp([10, 20]));
     let two = expand(&format!("{BASE}model.mlp.widths = [[10, 20], []]\ntrain.optimizer = \"sgd\""));
     assert_eq!(settings(&two), [r#"{"model.mlp.widths":[10,20]}"#, r#"{"model.mlp.widths":[]}"#]);
-    assert_eq!(two.runs[1].spec.model, ModelSpec::Mlp { widths: vec![] });
+    assert_eq!(two.runs[1].spec.model, ModelSpec::mlp([]));
     let keeps =
         expand(&format!("{BASE}train.optimizer = \"sgd\"\ntrain.keep = [[\"final\", \"init\"], [\"epoch-2\"]]"));
     assert_eq!(settings(&keeps), [r#"{"train.keep":["init","final"]}"#, r#"{"train.keep":["epoch-2"]}"#]);
@@ -238,7 +238,7 @@ const WALK: &str = "name = \"w\"\n[data]\nset = \"cifar10\"\nmean = [[0.5, 0.5, 
 fn import(tags: &[&str]) -> Import {
     let checkpoint = |tag: &&str| (tag.parse().unwrap(), ArtifactDigest::of(tag.as_bytes()));
     let checkpoints = tags.iter().map(checkpoint).collect();
-    Import { model: ModelSpec::Resnet20, input: [3, 32, 32], classes: 10, checkpoints }
+    Import { model: ModelSpec::resnet20(), input: [3, 32, 32], classes: 10, checkpoints }
 }
 
 #[test]

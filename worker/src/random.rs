@@ -28,12 +28,22 @@ pub enum Purpose {
     Shuffle,
     /// One generated point, whatever the run; the index is split x 2^32 + point.
     Point,
+    /// Which numbers are dropped; the index is step x 2^16 + operation.
+    Dropout,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 7] =
-        [Self::Init, Self::Order, Self::Augment, Self::LabelNoise, Self::PixelNoise, Self::Shuffle, Self::Point];
+    pub const ALL: [Self; 8] = [
+        Self::Init,
+        Self::Order,
+        Self::Augment,
+        Self::LabelNoise,
+        Self::PixelNoise,
+        Self::Shuffle,
+        Self::Point,
+        Self::Dropout,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -44,6 +54,7 @@ impl Purpose {
             Self::PixelNoise => "pixel-noise",
             Self::Shuffle => "shuffle",
             Self::Point => "point",
+            Self::Dropout => "dropout",
         }
     }
 }

@@ -23,13 +23,28 @@ pub(super) fn table<'a>(key: &str, node: &'a Node, report: &mut Report) -> Optio
 
 /// Reads a table whose settings are `settings`.
 pub(super) fn section(key: &str, node: &Node, settings: &'static [Setting], out: &mut Settings, report: &mut Report) {
+    section_beside(key, node, settings, &[], out, report);
+}
+
+/// The same, for a table that holds what is no plain setting beside them; that is left alone.
+pub(super) fn section_beside(
+    key: &str,
+    node: &Node,
+    settings: &'static [Setting],
+    beside: &[&'static str],
+    out: &mut Settings,
+    report: &mut Report,
+) {
     let Some(entries) = table(key, node, report) else {
         return;
     };
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| !beside.contains(&entry.key.as_str())) {
         match settings.iter().find(|setting| setting.name == entry.key) {
             Some(setting) => read(&format!("{key}.{}", entry.key), setting, &entry.node, out, report),
-            None => unknown(key, entry, settings.iter().map(|setting| setting.name), report),
+            None => {
+                let valid = settings.iter().map(|setting| setting.name).chain(beside.iter().copied());
+                unknown(key, entry, valid, report);
+            }
         }
     }
     missing(key, node.at, entries, settings, report);
@@ -40,6 +55,8 @@ pub(super) fn missing(key: &str, at: usize, entries: &[Entry], settings: &[Setti
     for setting in settings.iter().filter(|setting| setting.required) {
         if !entries.iter().any(|entry| entry.key == setting.name) {
             let wanted = match setting.name {
+                "epochs" => "say after which epochs the rate drops, for example epochs = [33, 66]".to_owned(),
+                "period" => "say how many epochs a cycle takes, for example period = 10".to_owned(),
                 "every" => "say after how many epochs the rate drops, for example every = 30".to_owned(),
                 _ => format!("it must be {}", setting.kind.noun()),
             };
@@ -86,7 +103,7 @@ fn read(key: &str, setting: &'static Setting, node: &Node, out: &mut Settings, r
 }
 
 /// A setting that is a table, the name of one, or a list of those: an axis.
-fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settings, report: &mut Report) {
+pub(super) fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settings, report: &mut Report) {
     let Value::List(items) = &node.value else {
         return variant(key, variants, node, out, report);
     };

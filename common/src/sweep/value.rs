@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use super::MAX_RUNS;
+use super::moments::Moments;
 use super::nearest::nearest;
 use super::report::Report;
 use super::schema::{Domain, Kind, variant_names};
@@ -176,14 +177,22 @@ fn number(domain: Domain, value: f64, text: &str) -> Result<Json, String> {
 }
 
 fn moment(text: &str) -> Result<Json, String> {
+    if Moments::parse(text).is_some() {
+        return Ok(Json::from(text));
+    }
     let tag: Tag = text.parse().map_err(|_| not_a_moment(text))?;
     let is_epoch = |n: u32| n > 0 && tag == Tag::epoch(n);
-    let fits = tag == Tag::init() || tag == Tag::last() || tag.as_epoch().is_some_and(is_epoch);
+    let is_step = |n: u64| n > 0 && tag == Tag::step(n);
+    let is_counted = tag.as_epoch().is_some_and(is_epoch) || tag.as_step().is_some_and(is_step);
+    let fits = tag == Tag::init() || tag == Tag::last() || is_counted;
     fits.then(|| Json::from(text)).ok_or_else(|| not_a_moment(text))
 }
 
 fn not_a_moment(text: &str) -> String {
-    format!("{} is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"", quoted(text))
+    format!(
+        "{} is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
+        quoted(text)
+    )
 }
 
 fn mask(text: &str) -> Result<Json, String> {
