@@ -171,9 +171,12 @@ pub fn measured(gathered: &Gathered) -> Measured {
         }
     }
     for row in &gathered.measures {
-        let line = runs.get_mut(row.run.as_str()).and_then(|run| run.lines.get_mut(&LineKey::of_measure(row)));
-        if let Some(line) = line {
-            line.measures.insert(row.name.clone(), row.value);
+        let splits = ["train", "test"].into_iter().filter(|split| row.split.is_empty() || row.split == *split);
+        for split in splits {
+            let key = LineKey { split: split.to_owned(), ..LineKey::of_measure(row) };
+            if let Some(line) = runs.get_mut(row.run.as_str()).and_then(|run| run.lines.get_mut(&key)) {
+                line.measures.insert(row.name.clone(), row.value);
+            }
         }
     }
     let mut runs: Vec<Run> = order.into_iter().filter_map(|run| runs.remove(run)).collect();
