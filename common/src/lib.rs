@@ -3,6 +3,7 @@
 //!
 //! Invariants: nothing in this crate does I/O, reads a clock, draws a random number or links libtorch. Data in, data out.
 
+pub mod assignment;
 pub mod checkpoint;
 pub mod data;
 pub mod digest;
@@ -10,6 +11,7 @@ pub mod job;
 pub mod line;
 pub mod mask;
 pub mod model;
+pub mod permute;
 pub mod run;
 pub mod shape;
 pub mod stats;

@@ -77,6 +77,7 @@ fn row(wire: Wire) -> Result<Row, String> {
             let pb::PointRow { index, alpha, loss, accuracy, count, .. } = row;
             Ok(Row::Point(Point { split, index, alpha, loss, accuracy, count }))
         }
+        Wire::Measure(_) => Err("measures are not stored yet".into()),
         Wire::Done(row) => {
             check("seconds", row.seconds, not_negative(row.seconds), "finite and at least 0")?;
             Ok(Row::Done { seconds: row.seconds, threads: row.threads })

@@ -154,5 +154,7 @@ pub fn lease(lease: Lease) -> pb::LeaseResponse {
         checkpoints: checkpoints
             .map(|(tag, artifact)| pb::TaggedArtifact { tag: tag.into(), artifact: artifact.into() })
             .collect(),
+        elsewhere: vec![],
+        artifacts: vec![],
     }
 }

@@ -71,6 +71,7 @@ impl Group<'_> {
                         checkpoints,
                         data: self.data.display().to_string(),
                         scratch: self.cache.scratch().display().to_string(),
+                        sources: vec![],
                     };
                     self.execute(child, &request, jobs, &what).await
                 }

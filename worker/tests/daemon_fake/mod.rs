@@ -13,7 +13,7 @@ use transect_common::data::{DataSet, DataSpec, Split};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
 use transect_common::pb::{LeaseResponse, LeasedJob, TaggedArtifact};
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Tag, TrainSpec};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 
 pub use coordinator::Fake;
 pub use worker::Worker;
@@ -56,7 +56,7 @@ pub fn tiny_run(seed: u64, epochs: u32) -> RunSpec {
     let train = TrainSpec { epochs, batch_size: 16, ..TrainSpec::new(seed, Optimizer::sgd()) };
     RunSpec {
         data: DataSpec { partial: true, ..DataSpec::new(DataSet::Mnist) },
-        model: ModelSpec::Mlp { widths: vec![16] },
+        model: ModelSpec::mlp([16]),
         origin: Origin::Trained { init: InitSpec::default(), train },
     }
 }
@@ -64,15 +64,9 @@ pub fn tiny_run(seed: u64, epochs: u32) -> RunSpec {
 /// A line of three alphas on both splits.
 pub fn line(mask: &str) -> LineSpec {
     LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: vec![0.0, 0.5, 1.0],
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
         batch_size: 20,
+        ..LineSpec::new(mask, vec![0.0, 0.5, 1.0], vec![Split::Train, Split::Test])
     }
 }
 
@@ -83,6 +77,7 @@ pub fn training(run: &RunSpec, job_id: u64) -> LeaseResponse {
         run: run.digest().to_string(),
         run_spec: run.canonical(),
         checkpoints: Vec::new(),
+        ..LeaseResponse::default()
     }
 }
 
