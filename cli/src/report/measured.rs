@@ -214,15 +214,15 @@ fn read_file(text: &str) -> File {
     };
     let sets = file.data_sets();
     let mut told = File {
-        classes_of_all: sets.first().map(|(set, _)| set.info().classes).filter(|_| sets.len() == 1),
-        data: sets.iter().map(|(set, _)| set.name().to_owned()).collect(),
+        classes_of_all: sets.first().and_then(|needed| needed.set.info().classes).filter(|_| sets.len() == 1),
+        data: sets.iter().map(|needed| needed.set.name().to_owned()).collect(),
         ..File::default()
     };
     // A sweep of imported runs cannot be expanded here, where the imports are not known; its data sets are named at least.
     if let Ok(expansion) = file.expand(&BTreeMap::new()) {
         told.data.clear();
         for run in &expansion.runs {
-            told.classes.insert(run.digest.to_string(), run.spec.data.set.info().classes);
+            told.classes.insert(run.digest.to_string(), run.spec.data.classes());
             let spec: Value = serde_json::from_str(&run.spec.canonical()).unwrap_or_default();
             let data = described(&spec["data"]);
             if !told.data.contains(&data) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use transect_common::sweep::SweepFile;
+use transect_common::sweep::{ExpandedRun, SweepFile};
 
 use super::*;
 use crate::report::synthetic::{FILE, gathered};
@@ -47,19 +47,17 @@ fn it_is_toml_with_a_case_for_the_baseline_each_rule_and_each_control() {
 }
 
 #[test]
-fn the_uniform_case_trains_nothing_anew() {
-    // Without its cases the file is the base recipe; its runs are those of the setting in the original sweep.
+fn it_is_a_sweep_file_whose_uniform_case_trains_nothing_anew() {
     let text = suggested(Some("weight_decay=5e-4"));
-    let from = text.find("[[case]]").unwrap();
-    let to = text.find("[[probe]]").unwrap();
-    let base = format!("{}{}", &text[..from], &text[to..]);
     let runs = |text: &str| SweepFile::parse(text).unwrap().expand(&BTreeMap::new()).unwrap().runs;
     let original: BTreeSet<String> = runs(FILE).iter().map(|run| run.digest.to_string()).collect();
-    let again: BTreeSet<String> = runs(&base).iter().map(|run| run.digest.to_string()).collect();
-    assert_eq!(again.len(), 6);
-    assert!(again.is_subset(&original));
-    let probed = |text: &str| runs(text)[0].lines.iter().find(|line| line.mask == "all").unwrap().digest();
-    assert_eq!(probed(&base), probed(FILE), "nor is the whole line walked again");
+    let new = runs(&text);
+    assert_eq!(new.len(), 7 * 6, "seven cases of six seeds");
+    let (uniform, others): (Vec<_>, Vec<_>) = new.iter().partition(|run| run.settings["case"] == "uniform");
+    assert!(uniform.iter().all(|run| original.contains(run.digest.as_str())));
+    assert!(others.iter().all(|run| !original.contains(run.digest.as_str())));
+    let probed = |runs: &[ExpandedRun]| runs[0].lines.iter().find(|line| line.mask == "all").unwrap().digest();
+    assert_eq!(probed(&new), probed(&runs(FILE)), "nor is the whole line walked again");
 }
 
 #[test]
