@@ -45,7 +45,7 @@ pub struct LineMeasure {
     pub hold: String,
     /// Batch-norm mode.
     pub batch_norm: String,
-    /// `train` or `test`.
+    /// `train` or `test`; empty for what depends on no images.
     pub split: String,
     /// `distance`, `distance-relative`, `cosine`, `gauss-length`, `ensemble-loss`, `ensemble-accuracy`, ...
     pub name: String,
