@@ -22,7 +22,7 @@ use transect_common::run::{Origin, RunSpec, Tag, TrainSpec};
 
 use crate::Stop;
 use crate::data::Data;
-use crate::nn::{Model, Norm, Tally};
+use crate::nn::{Model, Noise, Norm, Tally};
 use crate::sources::Sources;
 use meter::{Meter, NotFinite};
 
@@ -70,7 +70,7 @@ pub fn train(model: &Model, run: &RunSpec, data: &Data, sources: &Sources, emit:
             let indices = &order[range];
             let (x, labels) = data.select(Split::Train, &Tensor::from_slice(indices).to_device(data.device()));
             let x = augmented(x, run.data.augment, (seed.augment, epoch), indices);
-            let logits = model.forward(&theta, &buffers, &x, Norm::Train);
+            let logits = model.forward_training(&theta, &buffers, &x, Noise { seed: seed.order, step });
             let loss = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, -100, 0.0);
             let grad = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
             learning_rate = train.optimizer.lr() * factor(train, step, steps_per_epoch);
