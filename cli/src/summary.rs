@@ -191,18 +191,19 @@ type Curve<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<(f64, f64)>>;
 
 /// What is unusual about a line's end, for people: ` to another run, aligned`.
 pub fn end(p: &pb::LinePoint) -> String {
-    let mut words = match p.elsewhere.as_deref() {
-        None => String::new(),
-        Some(elsewhere) if elsewhere.starts_with("init:") => " to a fresh initialisation".to_owned(),
-        Some(_) => " to another run".to_owned(),
+    let words = match p.elsewhere.as_deref() {
+        None => "",
+        Some(elsewhere) if elsewhere.starts_with("init:") => " to a fresh initialisation",
+        Some(_) => " to another run",
     };
-    if p.align {
-        words += ", aligned";
-    }
-    if p.normalize == "filter" {
-        words += ", filter-normalised";
-    }
-    words
+    words.to_owned() + &manner(p.align, &p.normalize)
+}
+
+/// What was done to a line's direction, for people: `, aligned`.
+pub fn manner(align: bool, normalize: &str) -> String {
+    let aligned = if align { ", aligned" } else { "" };
+    let normalised = if normalize == "filter" { ", filter-normalised" } else { "" };
+    format!("{aligned}{normalised}")
 }
 
 fn lines(points: &[pb::LinePoint], labels: &Labels) -> Vec<LineRow> {

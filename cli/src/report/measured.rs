@@ -8,6 +8,7 @@ use transect_common::sweep::SweepFile;
 
 use super::gather::{Gathered, LineMeasure};
 use super::groups::{self, Settings, Values};
+use crate::summary::manner;
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -104,11 +105,13 @@ impl Run {
 
 impl LineKey {
     fn of(point: &pb::LinePoint) -> Self {
-        Self::new([&point.from_tag, &point.to_tag, &point.mask, &point.hold, &point.batch_norm, &point.split])
+        let to = end(&point.to_tag, point.elsewhere.as_deref(), point.align, &point.normalize);
+        Self::new([&point.from_tag, &to, &point.mask, &point.hold, &point.batch_norm, &point.split])
     }
 
     fn of_measure(row: &LineMeasure) -> Self {
-        Self::new([&row.from_tag, &row.to_tag, &row.mask, &row.hold, &row.batch_norm, &row.split])
+        let to = end(&row.to_tag, row.elsewhere.as_deref(), row.align, &row.normalize);
+        Self::new([&row.from_tag, &to, &row.mask, &row.hold, &row.batch_norm, &row.split])
     }
 
     fn new([from, to, mask, hold, batch_norm, split]: [&String; 6]) -> Self {
@@ -192,6 +195,17 @@ pub fn measured(gathered: &Gathered) -> Measured {
     Measured { runs, settings, sources: sources.len() }
 }
 
+/// The end of a line, for people: `final`, `final of run 3fa2bc012345, aligned`, `a fresh initialisation with seed 7`. Lines
+/// of one run that end in different places have different ends.
+fn end(tag: &str, elsewhere: Option<&str>, align: bool, normalize: &str) -> String {
+    let place = match elsewhere.and_then(|elsewhere| elsewhere.split_once(':')) {
+        None => tag.to_owned(),
+        Some(("init", seed)) => format!("a fresh initialisation with seed {seed}"),
+        Some((_, run)) => format!("{tag} of run {}", run.get(..12).unwrap_or(run)),
+    };
+    place + &manner(align, normalize)
+}
+
 /// Numbers of classes, as far as the sweep file tells them.
 struct Classes {
     by_run: BTreeMap<String, u32>,
@@ -207,8 +221,8 @@ fn classes(file: &str) -> Classes {
     // A sweep of imported runs cannot be expanded here, where the imports are not known; its data set still can be read.
     let expansion = file.expand(&BTreeMap::new());
     let runs = expansion.iter().flat_map(|expansion| &expansion.runs);
-    let by_run = runs.map(|run| (run.digest.to_string(), run.spec.data.set.info().classes)).collect();
+    let by_run = runs.map(|run| (run.digest.to_string(), run.spec.data.classes())).collect();
     let sets = file.data_sets();
-    let of_all = sets.first().map(|(set, _)| set.info().classes).filter(|_| sets.len() == 1);
+    let of_all = sets.first().filter(|_| sets.len() == 1).and_then(|needed| needed.set.info().classes);
     Classes { by_run, of_all }
 }

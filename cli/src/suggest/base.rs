@@ -40,7 +40,7 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
                     suggested. Train the sweep here first"
             .to_owned());
     }
-    let partial = file.data_sets().iter().any(|(_, partial)| *partial);
+    let partial = file.data_sets().iter().any(|needed| needed.partial);
     let expansion = file.expand(&BTreeMap::new()).map_err(|errors| format!("{unreadable}: {errors}"))?;
     let chosen: Vec<&ExpandedRun> = expansion.runs.iter().filter(|run| runs.contains(&run.digest.as_str())).collect();
     let Some(first) = chosen.first() else {

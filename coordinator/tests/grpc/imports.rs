@@ -5,7 +5,7 @@ use safetensors::{Dtype, SafeTensors};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use transect_common::checkpoint::{self, Checkpoint};
-use transect_common::model::ModelSpec;
+use transect_common::model::{Mlp, ModelSpec};
 use transect_common::pb;
 
 use crate::harness::{Server, Worker, put, weights};
@@ -78,7 +78,7 @@ async fn an_import_is_walked_without_training() {
 #[tokio::test]
 async fn a_model_of_many_classes_and_large_images_is_imported() {
     let server = Server::start().await;
-    let model = ModelSpec::Mlp { widths: vec![2] };
+    let model = ModelSpec::Mlp(Mlp { widths: vec![2], ..Mlp::default() });
     let description = model.describe([3, 224, 224], 1000).unwrap();
     let theta = vec![0.5; description.theta_len()];
     let bytes = checkpoint::encode(&description, &Checkpoint { theta, buffers: vec![] });
