@@ -130,6 +130,9 @@ fn numbers_of_whole_lines_join_the_claims_when_they_are_stored() {
             split: split.to_owned(),
             name: name.to_owned(),
             value,
+            elsewhere: None,
+            align: false,
+            normalize: "none".to_owned(),
         };
         with.measures.push(of("distance", "", 10.0 + i as f64));
         with.measures.push(of("ensemble-accuracy", "test", 0.9));
