@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use transect_common::checkpoint;
 use transect_common::digest::ArtifactDigest;
-use transect_common::model::{Description, ModelSpec};
+use transect_common::model::{Description, ModelSpec, Op};
 use transect_common::pb;
 use transect_common::run::Tag;
 
@@ -138,11 +138,11 @@ fn model(args: &ImportArgs, path: &Path, bytes: &[u8]) -> Result<(ModelSpec, Des
     let file = SafeTensors::deserialize(bytes)
         .map_err(|e| Failure::Usage(format!("{}: not a readable safetensors file: {e}", path.display())))?;
     let shape = |name: &str| file.tensor(name).ok().map(|t| t.shape().to_vec());
-    if let (ModelSpec::Mlp { widths }, true) = (&mut spec, args.options.is_empty()) {
+    if let (ModelSpec::Mlp(mlp), true) = (&mut spec, args.options.is_empty()) {
         let layers = (1..).map_while(|i| shape(&format!("fc{i}.weight"))?.first().copied());
         let outputs: Vec<u32> = layers.filter_map(|n| u32::try_from(n).ok()).collect();
         if let [hidden @ .., _] = outputs.as_slice() {
-            *widths = hidden.to_vec();
+            mlp.widths = hidden.to_vec();
         }
     }
     let input = args.input.or_else(|| seen_input(&spec, shape)).unwrap_or(spec.usual_input());
@@ -151,28 +151,31 @@ fn model(args: &ImportArgs, path: &Path, bytes: &[u8]) -> Result<(ModelSpec, Des
     Ok((spec, model))
 }
 
-/// Shape of the images that the first layer takes: with one channel the usual 28 x 28, with three 32 x 32.
+/// Shape of the images that the first layer takes: the usual one with that many channels, or that many pixels.
 fn seen_input(spec: &ModelSpec, shape: impl Fn(&str) -> Option<Vec<usize>>) -> Option<[u32; 3]> {
-    let usual = [[1, 28, 28], [3, 32, 32]];
-    match spec {
-        ModelSpec::Mlp { .. } => {
-            let inputs = *shape("fc1.weight")?.get(1)?;
-            usual.into_iter().find(|s| s.iter().product::<u32>() as usize == inputs)
-        }
-        ModelSpec::Lenet5 | ModelSpec::Resnet20 => {
-            let channels = *shape("conv1.weight")?.get(1)?;
-            usual.into_iter().find(|s| s[0] as usize == channels)
-        }
-    }
+    let model = spec.describe(spec.usual_input(), 10).ok()?;
+    let (first, is_linear) = model.nodes.iter().find_map(|node| match node.op {
+        Op::Linear { layer } => Some((layer, true)),
+        Op::Conv2d { layer, .. } => Some((layer, false)),
+        _ => None,
+    })?;
+    let inputs = *shape(&weight(&model, first))?.get(1)?;
+    let fits = |s: &[u32; 3]| inputs == if is_linear { s.iter().product::<u32>() } else { s[0] } as usize;
+    [[1, 28, 28], [3, 32, 32]].into_iter().find(fits)
 }
 
+/// Outputs of the last linear layer.
 fn seen_classes(spec: &ModelSpec, shape: impl Fn(&str) -> Option<Vec<usize>>) -> Option<u32> {
-    let last = match spec {
-        ModelSpec::Mlp { widths } => format!("fc{}.weight", widths.len() + 1),
-        ModelSpec::Lenet5 => "fc3.weight".to_owned(),
-        ModelSpec::Resnet20 => "linear.weight".to_owned(),
-    };
-    u32::try_from(*shape(&last)?.first()?).ok().filter(|n| *n >= 2)
+    let model = spec.describe(spec.usual_input(), 10).ok()?;
+    let last = model.nodes.iter().rev().find_map(|node| match node.op {
+        Op::Linear { layer } => Some(layer),
+        _ => None,
+    })?;
+    u32::try_from(*shape(&weight(&model, last))?.first()?).ok().filter(|n| *n >= 2)
+}
+
+fn weight(model: &Description, layer: usize) -> String {
+    format!("{}.weight", model.layers[layer].name)
 }
 
 /// Uploads the checkpoints, then registers them; true when the import is new.
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn widths_input_and_classes_are_read_off_the_tensors() {
-        let spec = ModelSpec::Mlp { widths: vec![40, 20] };
+        let spec = ModelSpec::mlp([40, 20]);
         let described = spec.describe([3, 32, 32], 7).unwrap();
         let state = checkpoint::Checkpoint { theta: vec![0.0; described.theta_len()], buffers: vec![] };
         let bytes = checkpoint::encode(&described, &state);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use transect_common::model::{Description, ModelSpec};
+use transect_common::sweep::check_options;
 
 use crate::errors::{Failure, Outcome};
 use crate::json;
@@ -62,26 +63,10 @@ pub fn spec(name: &str, options: &[String]) -> Result<ModelSpec, Failure> {
             return Err(Failure::Usage(format!("the option `{key}` is given twice")));
         }
     }
-    // A unit variant of a tagged enum takes any keys, so whether it has options is asked here.
-    if let (Some(option), false) = (options.first(), has_options(name)) {
-        return Err(Failure::Usage(format!("{name} has no options, so `{option}` means nothing to it")));
-    }
     let spec: ModelSpec =
         serde_json::from_value(Value::Object(map)).map_err(|e| Failure::Usage(format!("{name}: {e}")))?;
-    let ModelSpec::Mlp { widths } = &spec else {
-        return Ok(spec);
-    };
-    if widths.len() > 64 || !widths.iter().all(|w| (1..=65_536).contains(w)) {
-        return Err(Failure::Usage("mlp: `widths` takes at most 64 hidden layers of 1 to 65,536 units".to_owned()));
-    }
+    check_options(&spec).map_err(|wrong| Failure::Usage(format!("{name}: {wrong}")))?;
     Ok(spec)
-}
-
-fn has_options(name: &str) -> bool {
-    ModelSpec::from_name(name)
-        .and_then(|spec| serde_json::to_value(spec).ok())
-        .and_then(|value| value.as_object().map(|map| map.len() > 1))
-        .unwrap_or(false)
 }
 
 fn list(output: Output) -> Outcome {
@@ -221,13 +206,13 @@ mod tests {
     #[test]
     fn options_are_checked() {
         let mlp = |options: &[&str]| spec("mlp", &options.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(mlp(&["widths=[7]"]).unwrap(), ModelSpec::Mlp { widths: vec![7] });
+        assert_eq!(mlp(&["widths=[7]"]).unwrap(), ModelSpec::mlp([7]));
         assert_eq!(mlp(&[]).unwrap(), ModelSpec::from_name("mlp").unwrap());
         for wrong in ["widths", "widths=[0]", "width=[3]", "widths=many", "architecture=lenet5"] {
             assert_eq!(mlp(&[wrong]).unwrap_err().code(), 2, "{wrong}");
         }
         let error = spec("lenet5", &["widths=[3]".into()]).unwrap_err().to_string();
-        assert!(error.contains("lenet5 has no options"), "{error}");
+        assert!(error.contains("lenet5: unknown field `widths`, expected `activation` or `dropout`"), "{error}");
         let error = spec("lenet6", &[]).unwrap_err().to_string();
         assert!(error.contains("mlp, lenet5, resnet20"), "{error}");
     }

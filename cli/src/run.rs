@@ -68,7 +68,7 @@ pub async fn run(global: &Global, output: Output, args: RunArgs) -> Outcome {
     let signals = Signals::listen();
     let loaded = sweepfile::load(&args.file)?;
     let data = args.data.clone().unwrap_or_else(|| global.home.join("data"));
-    let lacking = dataset::missing(&dataset::wanted(&loaded.file), &data);
+    let lacking = dataset::missing(&loaded.file.data_sets(), &data);
     if let (Some(lacking), false) = (&lacking, may_be_stored(global)) {
         return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
     }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use transect_common::data::{Augment, DataSet, DataSpec, Split};
+use transect_common::data::{Augment, Corruption, DataSet, DataSpec, Spirals, Split};
 use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
-use transect_common::model::ModelSpec;
+use transect_common::model::{Activation, CifarNorm, CifarResnet, Mlp, ModelSpec, Resnet, ResnetNorm, Stem, Vgg, Vit};
 use transect_common::run::{
     InitScheme, InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, RunSpec, Schedule, Seeds, Source, StopRule, Tag,
     TrainSpec,
@@ -31,6 +31,7 @@ fn full() -> RunSpec {
         mean: Some(vec![0.5, 0.25, 0.125]),
         std: Some(vec![0.5, 0.25, 0.125]),
         augment: Augment { flip: true, crop: 4 },
+        ..DataSpec::new(DataSet::Cifar10)
     };
     let optimizer = Optimizer::Sgd { lr: 0.5, momentum: 0.9, weight_decay: 5e-4, nesterov: true };
     let train = TrainSpec {
@@ -44,14 +45,14 @@ fn full() -> RunSpec {
         ..TrainSpec::new(3, optimizer)
     };
     let init = InitSpec { scheme: InitScheme::KaimingNormal, scale: 2.0, layers: vec![] };
-    RunSpec { data, model: ModelSpec::Mlp { widths: vec![10] }, origin: Origin::Trained { init, train } }
+    RunSpec { data, model: ModelSpec::mlp([10]), origin: Origin::Trained { init, train } }
 }
 
 fn imported() -> RunSpec {
     let checkpoints = [Tag::init(), Tag::last(), "seed".parse().unwrap()];
     let checkpoints = checkpoints.map(|tag| (tag.clone(), ArtifactDigest::of(tag.as_str().as_bytes())));
     let origin = Origin::Imported { checkpoints: checkpoints.into() };
-    RunSpec { data: DataSpec::new(DataSet::Cifar10), model: ModelSpec::Resnet20, origin }
+    RunSpec { data: DataSpec::new(DataSet::Cifar10), model: ModelSpec::resnet20(), origin }
 }
 
 fn line() -> LineSpec {
@@ -94,12 +95,23 @@ fn kinds_at_their_defaults_are_named_and_nothing_more() {
     assert_eq!(train(&step), r#"{"optimizer":{"name":"sgd"},"schedule":{"every":1,"name":"step"},"seed":0}}}}"#);
     let none_kept = with_train(plain(), |train| train.keep = BTreeSet::new());
     assert_eq!(train(&none_kept), r#"{"keep":[],"optimizer":{"name":"sgd"},"seed":0}}}}"#);
-    let linear = RunSpec { model: ModelSpec::Mlp { widths: vec![] }, ..plain() };
+    let linear = RunSpec { model: ModelSpec::mlp([]), ..plain() };
     assert!(linear.canonical().contains(r#""model":{"architecture":"mlp","widths":[]}"#));
     let crop = with_data(plain(), |data| data.augment.crop = 2);
     assert!(crop.canonical().contains(r#""data":{"augment":{"crop":2},"set":"mnist"}"#));
     let scaled = with_origin(plain(), |init, _| init.scale = 0.5);
     assert!(scaled.canonical().contains(r#""trained":{"init":{"scale":0.5},"train""#));
+}
+
+#[test]
+fn options_of_a_model_at_their_defaults_are_left_out() {
+    for name in ModelSpec::NAMES {
+        let run = RunSpec { model: ModelSpec::from_name(name).unwrap(), ..plain() };
+        assert!(run.canonical().contains(&format!(r#""model":{{"architecture":"{name}"}}"#)), "{}", run.canonical());
+    }
+    let cifar = ModelSpec::Resnet18(Resnet { stem: Stem::Cifar, ..Resnet::default() });
+    let text = RunSpec { model: cifar, ..plain() }.canonical();
+    assert!(text.contains(r#""model":{"architecture":"resnet18","stem":"cifar"}"#), "{text}");
 }
 
 #[test]
@@ -112,6 +124,70 @@ fn what_only_repeats_the_data_set_is_no_other_data() {
     });
     assert_eq!(repeated.digest(), plain().digest());
     assert_eq!(repeated.canonicalised(), plain());
+}
+
+fn folder() -> DataSpec {
+    DataSpec {
+        folder: Some("flowers".into()),
+        shape: Some([3, 8, 8]),
+        classes: Some(5),
+        ..DataSpec::new(DataSet::ImageFolder)
+    }
+}
+
+fn data_text(data: DataSpec) -> String {
+    let text = RunSpec { data, ..plain() }.canonical();
+    text.strip_prefix(r#"{"data":"#).unwrap().split(r#","model""#).next().unwrap().to_owned()
+}
+
+#[test]
+fn settings_of_another_set_are_no_other_data() {
+    let spirals = Spirals { classes: 3, turns: 2.0, noise: 0.5, seed: 7 };
+    let strange = with_data(plain(), |data| *data = DataSpec { set: DataSet::Mnist, spirals, ..folder() });
+    assert_eq!(strange.digest(), plain().digest());
+    assert_eq!(strange.canonicalised(), plain());
+    let partial = DataSpec { partial: true, balanced: true, train_size: Some(9), ..DataSpec::new(DataSet::Spirals) };
+    assert_eq!(data_text(partial), r#"{"set":"spirals","train_size":9}"#);
+}
+
+#[test]
+fn each_setting_of_spirals_and_folders_names_other_data() {
+    let changes: [fn(&mut Spirals); 4] = [|s| s.classes = 3, |s| s.turns = 2.0, |s| s.noise = 0.5, |s| s.seed = 7];
+    let spirals = changes.map(|change| {
+        let mut data = DataSpec::new(DataSet::Spirals);
+        change(&mut data.spirals);
+        data_text(data)
+    });
+    assert_eq!(spirals[0], r#"{"set":"spirals","spirals":{"classes":3}}"#);
+    assert_eq!(spirals[3], r#"{"set":"spirals","spirals":{"seed":7}}"#);
+    assert_eq!(BTreeSet::from(spirals).len(), 4);
+    let more = DataSpec { train_size: Some(3000), test_size: Some(2000), ..DataSpec::new(DataSet::Spirals) };
+    assert_eq!(data_text(more), r#"{"set":"spirals","train_size":3000}"#);
+
+    assert_eq!(data_text(folder()), r#"{"classes":5,"folder":"flowers","set":"image-folder","shape":[3,8,8]}"#);
+    let repeated = DataSpec { mean: Some(vec![0.5; 3]), std: Some(vec![0.5; 3]), partial: true, ..folder() };
+    assert_eq!(data_text(repeated), data_text(folder()));
+    let changes: [fn(&mut DataSpec); 4] = [
+        |d| d.folder = Some("trees".into()),
+        |d| d.shape = Some([3, 8, 9]),
+        |d| d.classes = Some(6),
+        |d| d.content = Some("0".repeat(64)),
+    ];
+    let others = changes.map(|change| {
+        let mut data = folder();
+        change(&mut data);
+        data_text(data)
+    });
+    assert_eq!(others.into_iter().chain([data_text(folder())]).collect::<BTreeSet<_>>().len(), 5);
+}
+
+#[test]
+fn a_corruption_is_written_without_its_default_seed_and_none_not_at_all() {
+    let text = |corruption| data_text(DataSpec { corruption, ..DataSpec::new(DataSet::Mnist) });
+    assert_eq!(text(Corruption::None), r#"{"set":"mnist"}"#);
+    assert_eq!(text(Corruption::PixelShuffle { seed: 0 }), r#"{"corruption":{"name":"pixel-shuffle"},"set":"mnist"}"#);
+    let noise = text(Corruption::GaussianNoise { level: 0.5, seed: 3 });
+    assert_eq!(noise, r#"{"corruption":{"level":0.5,"name":"gaussian-noise","seed":3},"set":"mnist"}"#);
 }
 
 fn with_data(mut spec: RunSpec, change: impl FnOnce(&mut DataSpec)) -> RunSpec {
@@ -155,7 +231,11 @@ fn layer(mask: &str, change: fn(&mut LayerRecipe)) -> LayerRecipe {
 
 fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
     let RunSpec { data, model: _, origin } = spec.clone();
-    let DataSpec { set: _, train_size: _, test_size: _, label_noise: _, partial: _, mean: _, std: _, augment } = data;
+    // `spirals` and the four settings of image folders are other sets': see `settings_of_another_set_are_no_other_data`.
+    let DataSpec {
+        set: _, train_size: _, test_size: _, balanced: _, label_noise: _, corruption: _, partial: _, ..
+    } = data;
+    let DataSpec { mean: _, std: _, augment, spirals: _, folder: _, shape: _, classes: _, content: _, .. } = data;
     let Augment { flip: _, crop: _ } = augment;
     let Origin::Trained { init: InitSpec { scheme: _, scale: _, layers: _ }, train } = origin else {
         panic!("a trained run is expected");
@@ -175,7 +255,16 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         keep: _,
     } = train;
 
-    let data_changes: [fn(&mut DataSpec); 10] = [
+    let data_changes: [fn(&mut DataSpec); 19] = [
+        |d| (d.train_size, d.balanced) = (Some(500), true),
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 0 },
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.7, seed: 0 },
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 7 },
+        |d| d.corruption = Corruption::Blur { sigma: 0.77 },
+        |d| d.corruption = Corruption::PixelShuffle { seed: 0 },
+        |d| d.corruption = Corruption::PixelShuffle { seed: 7 },
+        |d| d.corruption = Corruption::BlockShuffle { blocks: 2, seed: 0 },
+        |d| d.corruption = Corruption::BlockShuffle { blocks: 4, seed: 7 },
         |d| d.set = DataSet::FashionMnist,
         |d| d.train_size = Some(77),
         |d| d.test_size = Some(77),
@@ -249,10 +338,20 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         |_, t| t.optimizer = Optimizer::Adamw { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 0.77, weight_decay: 0.77 },
     ];
     let models = [
-        ModelSpec::Lenet5,
-        ModelSpec::Resnet20,
-        ModelSpec::Mlp { widths: vec![] },
-        ModelSpec::Mlp { widths: vec![7, 7] },
+        ModelSpec::lenet5(),
+        ModelSpec::resnet20(),
+        ModelSpec::mlp([]),
+        ModelSpec::mlp([7, 7]),
+        ModelSpec::Mlp(Mlp { activation: Activation::Tanh, ..Mlp::default() }),
+        ModelSpec::Mlp(Mlp { batch_norm: true, ..Mlp::default() }),
+        ModelSpec::Mlp(Mlp { dropout: 0.77, ..Mlp::default() }),
+        ModelSpec::Resnet20(CifarResnet { norm: CifarNorm::Fixup, ..CifarResnet::default() }),
+        ModelSpec::Resnet56(CifarResnet { zero_gamma: true, ..CifarResnet::default() }),
+        ModelSpec::Resnet18(Resnet::default()),
+        ModelSpec::Resnet18(Resnet { stem: Stem::Cifar, ..Resnet::default() }),
+        ModelSpec::Resnet50(Resnet { width: 7, norm: ResnetNorm::None, ..Resnet::default() }),
+        ModelSpec::Vgg11(Vgg { units: 7, pool: 1, ..Vgg::default() }),
+        ModelSpec::Vit(Vit { depth: 7, ..Vit::default() }),
     ];
     let mut all = vec![spec.clone()];
     all.extend(data_changes.iter().map(|change| with_data(spec.clone(), change)));
@@ -403,6 +502,17 @@ prop_compose! {
     }
 }
 
+fn any_corruption() -> impl Strategy<Value = Corruption> {
+    let seed = || prop_oneof![Just(0), any::<u64>()];
+    prop_oneof![
+        Just(Corruption::None),
+        (any_number(), seed()).prop_map(|(level, seed)| Corruption::GaussianNoise { level, seed }),
+        any_number().prop_map(|sigma| Corruption::Blur { sigma }),
+        seed().prop_map(|seed| Corruption::PixelShuffle { seed }),
+        (2..5u32, seed()).prop_map(|(blocks, seed)| Corruption::BlockShuffle { blocks, seed }),
+    ]
+}
+
 prop_compose! {
     fn any_run()(
         set in prop::sample::select(DataSet::ALL.to_vec()),
@@ -412,11 +522,14 @@ prop_compose! {
         mean in prop::option::of(prop::collection::vec(any_number(), 1..4)),
         std in prop::option::of(prop::collection::vec(any_number(), 1..4)),
         augment in (any::<bool>(), 0..17u32),
+        balanced in any::<bool>(),
+        corruption in any_corruption(),
+        spirals in (2..5u32, prop_oneof![Just(0), any::<u64>()]),
         model in prop_oneof![
-            Just(ModelSpec::Lenet5),
-            Just(ModelSpec::Resnet20),
-            prop::collection::vec(1..400u32, 0..4).prop_map(|widths| ModelSpec::Mlp { widths }),
-            Just(ModelSpec::Mlp { widths: vec![300, 100] }),
+            Just(ModelSpec::lenet5()),
+            Just(ModelSpec::resnet20()),
+            prop::collection::vec(1..400u32, 0..4).prop_map(|widths| ModelSpec::mlp(widths)),
+            Just(ModelSpec::mlp([300, 100])),
         ],
         scheme in prop::sample::select(vec![InitScheme::Pytorch, InitScheme::KaimingNormal]),
         scale in prop_oneof![Just(1.0), 0.1..3.0],
@@ -424,7 +537,10 @@ prop_compose! {
     ) -> RunSpec {
         let (train_size, test_size) = sizes;
         let augment = Augment { flip: augment.0, crop: augment.1 };
-        let data = DataSpec { set, train_size, test_size, label_noise, partial, mean, std, augment };
+        let data =
+            DataSpec { train_size, test_size, label_noise, partial, mean, std, augment, ..DataSpec::new(set) };
+        let spirals = Spirals { classes: spirals.0, seed: spirals.1, ..Spirals::default() };
+        let data = DataSpec { balanced, corruption, spirals, ..data };
         RunSpec { data, model, origin: Origin::Trained { init: InitSpec { scheme, scale, layers: vec![] }, train } }
     }
 }

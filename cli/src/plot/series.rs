@@ -226,7 +226,7 @@ fn split_rank(split: &str) -> u8 {
 }
 
 /// Names of a known model's layers from input to output.
-fn layers(model: &str) -> Vec<String> {
+pub fn layers(model: &str) -> Vec<String> {
     let description = ModelSpec::from_name(model).and_then(|spec| spec.describe(spec.usual_input(), 10).ok());
     description.map(|d| d.layers.into_iter().map(|layer| layer.name).collect()).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
-//! What a description holds, and the builder that the architectures are written with.
+//! What a description holds.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
+
+use super::activation::Activation;
 
 /// A model over one parameter vector theta [P] and one buffer vector [B].
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +36,27 @@ pub enum Role {
     Bias,
 }
 
+/// A parameter's values before training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start {
+    /// As the run's initialisation says for its layer and role, times `factor`.
+    Scheme {
+        /// Multiplies what is drawn.
+        factor: f64,
+    },
+    /// All the same.
+    Constant(f32),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f32),
+}
+
+impl Start {
+    /// As the run's initialisation says.
+    pub const SCHEME: Self = Self::Scheme { factor: 1.0 };
+}
+
 /// One tensor of theta.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// `PyTorch`'s name: `conv1.weight`.
     pub name: String,
@@ -50,6 +70,8 @@ pub struct Parameter {
     pub layer: usize,
     /// Which part of the layer it is.
     pub role: Role,
+    /// Its values before training.
+    pub start: Start,
 }
 
 /// One tensor of the buffer vector.
@@ -76,17 +98,40 @@ pub enum LayerKind {
     Linear,
     /// Two-dimensional cross-correlation.
     Conv2d,
-    /// Normalisation over the batch, height and width; epsilon 1e-5, momentum 0.1.
+    /// Normalisation over the batch, height and width.
     BatchNorm2d,
+    /// Normalisation over the features of each token.
+    LayerNorm,
+    /// The projections of self-attention to queries, keys and values; that of its output is a linear layer.
+    Attention,
+    /// One learned number, added to or multiplied into everything.
+    Scalar,
+    /// A learned vector for a place in a sequence.
+    Embedding,
 }
 
 impl LayerKind {
+    /// Every kind, in the order of the `kind:` groups.
+    pub const ALL: [Self; 7] = [
+        Self::Conv2d,
+        Self::Linear,
+        Self::BatchNorm2d,
+        Self::LayerNorm,
+        Self::Attention,
+        Self::Scalar,
+        Self::Embedding,
+    ];
+
     /// As in `kind:` groups.
     pub fn name(self) -> &'static str {
         match self {
             Self::Linear => "linear",
             Self::Conv2d => "conv",
             Self::BatchNorm2d => "batch-norm",
+            Self::LayerNorm => "layer-norm",
+            Self::Attention => "attention",
+            Self::Scalar => "scalar",
+            Self::Embedding => "embedding",
         }
     }
 }
@@ -98,9 +143,11 @@ pub struct Layer {
     pub name: String,
     /// What it computes.
     pub kind: LayerKind,
-    /// Inputs of one output unit: in_features, or in_channels x kernel height x kernel width. 1 for batch norm.
+    /// Inputs of one output unit: in_features, or in_channels x kernel height x kernel width (of
+    /// one group). 1 for layers that draw nothing.
     pub fan_in: u32,
-    /// Outputs that one input reaches: out_features, or out_channels x kernel height x kernel width. 1 for batch norm.
+    /// Outputs that one input reaches: out_features, or out_channels x kernel height x kernel width. 1 for
+    /// layers that draw nothing.
     pub fan_out: u32,
     /// Indices of its parameters.
     pub parameters: Range<usize>,
@@ -120,8 +167,9 @@ pub struct Group {
 /// Names the output of a node: its index.
 pub type ValueId = usize;
 
-/// One operation. Shapes are [N, C, H, W] before `Flatten` and [N, F] after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One operation. Shapes are [N, C, H, W] before `Flatten` and [N, F] after it; between `Tokens` and `FirstToken` they are
+/// [N, S, F] with S tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
     /// The images, normalised.
     Input,
@@ -140,32 +188,99 @@ pub enum Op {
         stride: u32,
         /// Zero padding on all sides.
         padding: u32,
+        /// Groups of channels that do not see each other; as many as channels for a depthwise convolution.
+        groups: u32,
+    },
+    /// Zero rows above and below, zero columns left and right.
+    ZeroPad {
+        /// Above, below.
+        rows: [u32; 2],
+        /// Left, right.
+        columns: [u32; 2],
     },
     /// A batch-norm layer.
     BatchNorm2d {
         /// Index of the layer.
         layer: usize,
+        /// Added to the variance before its root is taken.
+        eps: f64,
+        /// Weight of a training batch's statistics in the running ones.
+        momentum: f64,
     },
-    /// max(x, 0).
-    Relu,
-    /// Maximum over windows of `kernel` x `kernel` at the same stride.
+    /// A function of each number.
+    Activate(Activation),
+    /// While training each number is 0 with probability `p`, else divided by 1 - `p` (Srivastava et al. 2014); nothing
+    /// otherwise.
+    Dropout {
+        /// 0 to 1, 1 excluded.
+        p: f64,
+    },
+    /// Maximum over windows of `kernel` x `kernel`; what is padded is never the maximum.
     MaxPool2d {
         /// Side of the window.
         kernel: u32,
+        /// From window to window.
+        stride: u32,
+        /// On all sides, at most half of `kernel`.
+        padding: u32,
+    },
+    /// Mean over `side` x `side` parts that cover the image and are as equal as can be.
+    AdaptiveAvgPool {
+        /// Height and width of the result.
+        side: u32,
     },
     /// Mean over height and width: [N, C, H, W] to [N, C].
     GlobalAvgPool,
-    /// Option-A shortcut: every second row and column, then `pad` zero channels before and after.
+    /// Option-A shortcut: every second row and column, then zero channels before and after.
     SubsampleAndPad {
-        /// Zero channels on either side.
-        pad: u32,
+        /// Zero channels before and after.
+        pad: [u32; 2],
     },
     /// Sum of two values.
     Add,
+    /// Plus the layer's one number.
+    AddScalar {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// Times the layer's one number.
+    MulScalar {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// [N, F, H, W] to [N, H x W, F].
+    Tokens,
+    /// The layer's token before all others: [N, S, F] to [N, S + 1, F].
+    PrependToken {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// Plus the layer's vector for each place of the sequence.
+    AddEmbedding {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// A layer-norm layer.
+    LayerNorm {
+        /// Index of the layer.
+        layer: usize,
+        /// Added to the variance before its root is taken.
+        eps: f64,
+    },
+    /// Scaled dot-product self-attention of several heads, from [N, S, F] to [N, S, F], before its output's projection
+    /// (Vaswani et al. 2017, section 3.2).
+    Attention {
+        /// Index of the layer.
+        layer: usize,
+        /// Number of heads, a divisor of F.
+        heads: u32,
+    },
+    /// [N, S, F] to [N, F].
+    FirstToken,
 }
 
 /// One node of the graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What it computes.
     pub op: Op,
@@ -213,148 +328,5 @@ impl Description {
             (Some(first), Some(last)) => first.offset..last.offset + last.len,
             _ => 0..0,
         }
-    }
-}
-
-/// Builds a description from input to output.
-#[derive(Debug)]
-pub struct Builder {
-    built: Description,
-}
-
-impl Builder {
-    /// Begins with images of `input` (channels, height, width); the input is value 0.
-    pub fn new(architecture: &'static str, input: [u32; 3], classes: u32) -> Self {
-        let nodes = vec![Node { op: Op::Input, inputs: vec![] }];
-        let built = Description {
-            architecture,
-            input,
-            classes,
-            parameters: vec![],
-            buffers: vec![],
-            layers: vec![],
-            groups: vec![],
-            blocks: vec![],
-            nodes,
-        };
-        Self { built }
-    }
-
-    /// Adds an operation without parameters.
-    pub fn op(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
-        self.built.nodes.push(Node { op, inputs: inputs.to_vec() });
-        self.built.nodes.len() - 1
-    }
-
-    /// Adds a linear layer with bias.
-    pub fn linear(&mut self, name: &str, x: ValueId, fan_in: u32, fan_out: u32) -> ValueId {
-        let layer = self.begin_layer(name, LayerKind::Linear, fan_in, fan_out);
-        self.parameter(layer, "weight", Role::Weight, &[fan_out, fan_in]);
-        self.parameter(layer, "bias", Role::Bias, &[fan_out]);
-        self.op(Op::Linear { layer }, &[x])
-    }
-
-    /// Adds a square convolution of `[out, in, kernel, kernel]`.
-    pub fn conv2d(
-        &mut self,
-        name: &str,
-        x: ValueId,
-        shape: [u32; 3],
-        stride: u32,
-        padding: u32,
-        bias: bool,
-    ) -> ValueId {
-        let [out, in_, kernel] = shape;
-        let area = kernel * kernel;
-        let layer = self.begin_layer(name, LayerKind::Conv2d, in_ * area, out * area);
-        self.parameter(layer, "weight", Role::Weight, &[out, in_, kernel, kernel]);
-        if bias {
-            self.parameter(layer, "bias", Role::Bias, &[out]);
-        }
-        self.op(Op::Conv2d { layer, stride, padding }, &[x])
-    }
-
-    /// Adds batch norm over `channels`.
-    pub fn batch_norm(&mut self, name: &str, x: ValueId, channels: u32) -> ValueId {
-        let layer = self.begin_layer(name, LayerKind::BatchNorm2d, 1, 1);
-        self.parameter(layer, "weight", Role::Weight, &[channels]);
-        self.parameter(layer, "bias", Role::Bias, &[channels]);
-        self.buffer(layer, "running_mean", channels, 0.0);
-        self.buffer(layer, "running_var", channels, 1.0);
-        self.op(Op::BatchNorm2d { layer }, &[x])
-    }
-
-    /// Names the parameters of all layers whose name `belongs`.
-    pub fn group(&mut self, name: &str, belongs: impl Fn(&str) -> bool) {
-        let layers = &self.built.layers;
-        let parameters = (0..self.built.parameters.len())
-            .filter(|&i| belongs(&layers[self.built.parameters[i].layer].name))
-            .collect();
-        self.built.groups.push(Group { name: name.to_owned(), parameters });
-    }
-
-    /// Says which groups or layers part the network from bottom to top. Without it each layer is a block.
-    pub fn blocks(&mut self, names: impl IntoIterator<Item = String>) {
-        self.built.blocks = names.into_iter().collect();
-    }
-
-    /// Adds the groups that every architecture has (`kind:conv`, `kind:linear`, `kind:batch-norm` where there are such
-    /// layers, `kind:bias` for the biases of linear and convolution layers, `kernel:K` for the convolutions of K x K) and
-    /// returns the description.
-    pub fn finish(mut self) -> Description {
-        for kind in [LayerKind::Conv2d, LayerKind::Linear, LayerKind::BatchNorm2d] {
-            self.group_where(&format!("kind:{}", kind.name()), |layer, _| layer.kind == kind);
-        }
-        self.group_where("kind:bias", |layer, role| role == Role::Bias && layer.kind != LayerKind::BatchNorm2d);
-        for kernel in self.kernels() {
-            let side = |layer: &Layer| self.built.kernel(layer);
-            let own: Vec<usize> = (0..self.built.parameters.len())
-                .filter(|&i| side(&self.built.layers[self.built.parameters[i].layer]) == Some(kernel))
-                .collect();
-            self.built.groups.push(Group { name: format!("kernel:{kernel}"), parameters: own });
-        }
-        if self.built.blocks.is_empty() {
-            self.built.blocks = self.built.layers.iter().map(|layer| layer.name.clone()).collect();
-        }
-        self.built
-    }
-
-    /// Sides of the convolutions' kernels, ascending.
-    fn kernels(&self) -> BTreeSet<u32> {
-        self.built.layers.iter().filter_map(|layer| self.built.kernel(layer)).collect()
-    }
-
-    fn group_where(&mut self, name: &str, belongs: impl Fn(&Layer, Role) -> bool) {
-        let built = &mut self.built;
-        let parameters: Vec<usize> = (0..built.parameters.len())
-            .filter(|&i| belongs(&built.layers[built.parameters[i].layer], built.parameters[i].role))
-            .collect();
-        if !parameters.is_empty() {
-            built.groups.push(Group { name: name.to_owned(), parameters });
-        }
-    }
-
-    fn begin_layer(&mut self, name: &str, kind: LayerKind, fan_in: u32, fan_out: u32) -> usize {
-        let built = &mut self.built;
-        let (p, b) = (built.parameters.len(), built.buffers.len());
-        built.layers.push(Layer { name: name.to_owned(), kind, fan_in, fan_out, parameters: p..p, buffers: b..b });
-        built.layers.len() - 1
-    }
-
-    fn parameter(&mut self, layer: usize, part: &str, role: Role, shape: &[u32]) {
-        let built = &mut self.built;
-        let offset = built.theta_len();
-        let len = shape.iter().map(|&d| d as usize).product();
-        let name = format!("{}.{part}", built.layers[layer].name);
-        built.parameters.push(Parameter { name, shape: shape.to_vec(), offset, len, layer, role });
-        built.layers[layer].parameters.end += 1;
-    }
-
-    fn buffer(&mut self, layer: usize, part: &str, len: u32, initial: f32) {
-        let built = &mut self.built;
-        let offset = built.buffers_len();
-        let name = format!("{}.{part}", built.layers[layer].name);
-        built.buffers.push(Buffer { name, shape: vec![len], offset, len: len as usize, layer, initial });
-        built.layers[layer].buffers.end += 1;
     }
 }

@@ -2,10 +2,24 @@
 //!
 //! 28 x 28 images are padded to the 32 x 32 of LeCun et al. 1998 by conv1; 32 x 32 images are taken as they are.
 
-use super::ShapeError;
-use super::description::{Builder, Description, Op};
+use serde::{Deserialize, Serialize};
 
-pub(super) fn describe(input: [u32; 3], classes: u32) -> Result<Description, ShapeError> {
+use super::ShapeError;
+use super::activation::Activation;
+use super::builder::{Builder, Conv};
+use super::description::{Description, Op};
+
+/// Options of `lenet5`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lenet5 {
+    /// After each layer but the last.
+    pub activation: Activation,
+    /// Share of the numbers after fc1 and fc2 that are dropped while training.
+    pub dropout: f64,
+}
+
+pub(super) fn describe(options: &Lenet5, input: [u32; 3], classes: u32) -> Result<Description, ShapeError> {
     let [channels, height, width] = input;
     let padding = match (height, width) {
         (28, 28) => 2,
@@ -15,19 +29,19 @@ pub(super) fn describe(input: [u32; 3], classes: u32) -> Result<Description, Sha
             return Err(ShapeError { architecture: "lenet5", input, reason });
         }
     };
-    let pool = Op::MaxPool2d { kernel: 2 };
     let mut b = Builder::new("lenet5", input, classes);
-    let mut x = b.conv2d("conv1", 0, [6, channels, 5], 1, padding, true);
-    x = b.op(Op::Relu, &[x]);
-    x = b.op(pool, &[x]);
-    x = b.conv2d("conv2", x, [16, 6, 5], 1, 0, true);
-    x = b.op(Op::Relu, &[x]);
-    x = b.op(pool, &[x]);
+    let mut x = 0;
+    for (name, conv) in [("conv1", Conv::new(channels, 6, 5).padding(padding)), ("conv2", Conv::new(6, 16, 5))] {
+        x = b.conv2d(name, x, conv.bias(true));
+        x = b.activate(options.activation, x);
+        x = b.max_pool(2, x);
+    }
     x = b.op(Op::Flatten, &[x]);
-    x = b.linear("fc1", x, 16 * 5 * 5, 120);
-    x = b.op(Op::Relu, &[x]);
-    x = b.linear("fc2", x, 120, 84);
-    x = b.op(Op::Relu, &[x]);
+    for (name, fan_in, fan_out) in [("fc1", 16 * 5 * 5, 120), ("fc2", 120, 84)] {
+        x = b.linear(name, x, fan_in, fan_out);
+        x = b.activate(options.activation, x);
+        x = b.dropout(options.dropout, x);
+    }
     b.linear("fc3", x, 84, classes);
     b.group("stem", |layer| layer == "conv1");
     b.group("head", |layer| layer == "fc3");

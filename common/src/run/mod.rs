@@ -72,13 +72,7 @@ impl RunSpec {
     /// The same run, with what only repeats the data set (its whole size, its own normalisation) left out.
     #[must_use]
     pub fn canonicalised(self) -> Self {
-        let info = self.data.set.info();
-        let mut data = self.data;
-        data.train_size = data.train_size.filter(|&n| n < info.train_size);
-        data.test_size = data.test_size.filter(|&n| n < info.test_size);
-        data.mean = data.mean.filter(|mean| mean != info.mean);
-        data.std = data.std.filter(|std| std != info.std);
-        Self { data, ..self }
+        Self { data: self.data.canonicalised(), ..self }
     }
 
     /// Reads a canonical form.

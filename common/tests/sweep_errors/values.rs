@@ -10,8 +10,8 @@ fn values_of_the_wrong_type_are_named() {
             (
                 "data.set = 1\nmodel.architecture = true\ntrain.optimizer = 3",
                 &[
-                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10), found 1",
-                    "3:22: model.architecture: must be an architecture (mlp, lenet5, resnet20), found true",
+                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder), found 1",
+                    "3:22: model.architecture: must be an architecture (mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit), found true",
                     "4:19: train.optimizer: must be a table or a name, found 3",
                 ],
             ),
@@ -37,6 +37,7 @@ fn values_of_the_wrong_type_are_named() {
             ("data.partial = 1", &["5:16: data.partial: must be true or false, found 1"]),
             ("data.mean = 0.5", &["5:13: data.mean: must be a list, each item a number, found 0.5"]),
             ("model.mlp.widths = [[1], 2]", &["5:21: model.mlp.widths: must be a whole number, found a list"]),
+            ("model.mlp.batch_norm = 1", &["5:24: model.mlp.batch_norm: must be true or false, found 1"]),
             ("train.schedule = [\"constant\", 3]", &["5:31: train.schedule: must be a table or a name, found 3"]),
             (
                 "train.keep = \"final\"",
@@ -110,6 +111,7 @@ fn values_out_of_range_are_answered_with_the_range() {
                     "5:24: model.mlp.widths: must be from 1 to 65,536, found 65537",
                 ],
             ),
+            ("model.mlp.dropout = 1", &["5:21: model.mlp.dropout: must be at least 0 and below 1, found 1"]),
             (
                 &format!("model.mlp.widths = [{}]", "1, ".repeat(65)),
                 &["5:20: model.mlp.widths: may have at most 64 items, found 65"],
@@ -122,13 +124,13 @@ fn values_out_of_range_are_answered_with_the_range() {
             (
                 "train.keep = [\"epoch-0\"]",
                 &[
-                    "5:15: train.keep: \"epoch-0\" is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"",
+                    "5:15: train.keep: \"epoch-0\" is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
                 ],
             ),
             (
                 "train.keep = [\"epoch-03\"]",
                 &[
-                    "5:15: train.keep: \"epoch-03\" is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"",
+                    "5:15: train.keep: \"epoch-03\" is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
                 ],
             ),
             (

@@ -8,6 +8,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::model::{Description, ModelSpec};
 use transect_common::pb;
 use transect_common::run::Tag;
+use transect_common::sweep::check_options;
 
 use super::Shared;
 use crate::artifacts::ArtifactError;
@@ -61,11 +62,7 @@ fn read_model(text: &str) -> Result<ModelSpec, Status> {
         let names = ModelSpec::NAMES.join(", ");
         invalid("model", format!("{e}; a model is JSON such as {{\"architecture\":\"resnet20\"}}, with one of {names}"))
     })?;
-    if let ModelSpec::Mlp { widths } = &model
-        && (widths.len() > 64 || widths.iter().any(|width| !(1..=MAX_SIZE).contains(width)))
-    {
-        return Err(invalid("model", format!("`widths` holds at most 64 widths, each 1 to {MAX_SIZE}")));
-    }
+    check_options(&model).map_err(|wrong| invalid("model", format!("{}: {wrong}", model.name())))?;
     Ok(model)
 }
 

@@ -93,7 +93,7 @@ mod tests {
         let train = TrainSpec { epochs: 3, ..TrainSpec::new(1, Optimizer::sgd()) };
         JobSpec::Train(Box::new(RunSpec {
             data: DataSpec::new(DataSet::Mnist),
-            model: ModelSpec::Lenet5,
+            model: ModelSpec::lenet5(),
             origin: Origin::Trained { init: InitSpec::default(), train },
         }))
     }

@@ -36,7 +36,7 @@ async fn import(server: &Server, request: pb::ImportRequest) -> Result<pb::Impor
 
 /// A LeNet-5 checkpoint with its tensors changed.
 fn changed(change: impl Fn(&str, Vec<usize>, Vec<u8>) -> Option<(String, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
-    let bytes = weights(&ModelSpec::Lenet5, 0.5);
+    let bytes = weights(&ModelSpec::lenet5(), 0.5);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let tensors: Vec<_> = file
         .tensors()
@@ -53,8 +53,8 @@ fn changed(change: impl Fn(&str, Vec<usize>, Vec<u8>) -> Option<(String, Vec<usi
 async fn an_import_is_walked_without_training() {
     let server = Server::start().await;
     let mut artifacts = server.artifacts();
-    let first = put(&mut artifacts, &weights(&ModelSpec::Lenet5, 0.5)).await;
-    let second = put(&mut artifacts, &weights(&ModelSpec::Lenet5, 0.25)).await;
+    let first = put(&mut artifacts, &weights(&ModelSpec::lenet5(), 0.5)).await;
+    let second = put(&mut artifacts, &weights(&ModelSpec::lenet5(), 0.25)).await;
     let both = || request(vec![tagged("init", &first), tagged("final", &second)]);
     assert!(import(&server, both()).await.unwrap().created);
     assert!(!import(&server, both()).await.unwrap().created, "the same again is no error");
@@ -102,7 +102,7 @@ async fn every_wrong_tensor_is_named() {
         (changed(|name, shape, data| Some((name.replace("fc3.bias", "fc3.bios"), shape, data))), "fc3.bias"),
         (changed(misshapen), "fc1.weight"),
         (changed(infinite), "element 2"),
-        (weights(&ModelSpec::Mlp { widths: vec![3] }, 0.0), "conv1.weight"),
+        (weights(&ModelSpec::mlp([3]), 0.0), "conv1.weight"),
         (b"not a safetensors file".to_vec(), "safetensors"),
     ] {
         let artifact = put(&mut server.artifacts(), &bytes).await;
@@ -120,7 +120,7 @@ async fn every_wrong_tensor_is_named() {
 #[tokio::test]
 async fn odd_imports_are_told_what_is_wrong() {
     let server = Server::start().await;
-    let artifact = put(&mut server.artifacts(), &weights(&ModelSpec::Lenet5, 0.5)).await;
+    let artifact = put(&mut server.artifacts(), &weights(&ModelSpec::lenet5(), 0.5)).await;
     let right = || request(vec![tagged("final", &artifact)]);
     let huge = r#"{"architecture":"mlp","widths":[65536,65536,65536]}"#.to_owned();
     let wide = r#"{"architecture":"mlp","widths":[4000000000,0]}"#.to_owned();

@@ -159,7 +159,7 @@ pub fn run(seed: u64) -> RunSpec {
     let train = TrainSpec { epochs: 2, ..TrainSpec::new(seed, Optimizer::sgd()) };
     RunSpec {
         data: DataSpec::new(DataSet::Mnist),
-        model: ModelSpec::Lenet5,
+        model: ModelSpec::lenet5(),
         origin: Origin::Trained { init: InitSpec::default(), train },
     }
 }
@@ -189,7 +189,7 @@ pub fn import(name: &str) -> NewImport {
     let checkpoint = |tag: &str| (tag.parse().unwrap(), (artifact(&format!("{name} {tag}")), 1234));
     NewImport {
         name: name.to_owned(),
-        model: ModelSpec::Resnet20,
+        model: ModelSpec::resnet20(),
         input: [3, 32, 32],
         classes: 10,
         checkpoints: BTreeMap::from([checkpoint("init"), checkpoint("final")]),

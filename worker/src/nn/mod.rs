@@ -4,12 +4,13 @@
 //! `split_with_sizes`, whose backward is one `cat`, so gradients come back as one vector too.
 //!
 //! Invariants: [`Norm::Running`] and [`Norm::Batch`] write nothing that the caller holds; the others write the buffer
-//! vector and nothing else. No random numbers.
+//! vector and nothing else. The only random numbers are dropout's masks, pure functions of (seed, step, operation).
 
 pub mod device;
 mod model;
+mod ops;
 mod score;
 
-pub use model::{BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Model, Norm};
+pub use model::{Model, Noise, Norm};
 pub use score::{Score, Tally};
 pub use transect_common::model::Description;

@@ -3,11 +3,7 @@
 use tch::{Device, Tensor};
 use transect_common::model::{Description, Layer, Op};
 
-/// Added to a variance before its root is taken, as in `PyTorch`.
-pub const BATCH_NORM_EPS: f64 = 1e-5;
-
-/// Weight of a training batch's statistics in the running ones, as in `PyTorch`.
-pub const BATCH_NORM_MOMENTUM: f64 = 0.1;
+use super::ops::{activate, attention, batch_norm, dropout, max_pool};
 
 /// Where batch norm takes its mean and variance from. The same for models without batch norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +12,8 @@ pub enum Norm {
     Running,
     /// From the batch; the buffers are not read or written.
     Batch,
-    /// From the batch, which also moves the buffers in place: `0.9 * old + 0.1 * batch`, with the batch's unbiased
-    /// variance.
+    /// From the batch, which also moves the buffers in place: `(1 - m) * old + m * batch` with the layer's momentum m
+    /// (0.1 in most), with the batch's unbiased variance.
     Train,
     /// From the batch, which also enters the buffers, in place, as one more term of a plain mean: with `seen` batches
     /// there before, `(seen * old + batch) / (seen + 1)`, with unbiased variances (`PyTorch`'s `momentum=None`).
@@ -25,6 +21,15 @@ pub enum Norm {
         /// Batches already in the buffers; with 0 their old values do not matter.
         seen: u32,
     },
+}
+
+/// Names the random numbers of one training step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noise {
+    /// The run's seed.
+    pub seed: u64,
+    /// Steps before this one.
+    pub step: u64,
 }
 
 /// A description that can be computed on a device.
@@ -70,6 +75,19 @@ impl Model {
     /// # Panics
     /// When a shape or a device does not fit, or libtorch fails (out of memory, say).
     pub fn forward(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm) -> Tensor {
+        self.compute(theta, buffers, x, norm, None)
+    }
+
+    /// The same with [`Norm::Train`] and with dropout, as a training step has it. Two calls with the same `noise` and
+    /// batch size drop the same numbers; nothing is drawn for a model without dropout.
+    ///
+    /// # Panics
+    /// As [`Model::forward`] does.
+    pub fn forward_training(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, noise: Noise) -> Tensor {
+        self.compute(theta, buffers, x, Norm::Train, Some(noise))
+    }
+
+    fn compute(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm, noise: Option<Noise>) -> Tensor {
         let weights = self.parameters(theta);
         let nodes = &self.description.nodes;
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
@@ -85,24 +103,48 @@ impl Model {
                     let (weight, bias) = self.weight_and_bias(layer, &weights);
                     inputs[0].linear(weight, bias)
                 }
-                Op::Conv2d { layer, stride, padding } => {
+                Op::Conv2d { layer, stride, padding, groups } => {
                     let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    let (stride, padding) = (i64::from(stride), i64::from(padding));
-                    inputs[0].conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], 1)
+                    let [stride, padding, groups] = [stride, padding, groups].map(i64::from);
+                    inputs[0].conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], groups)
                 }
-                Op::BatchNorm2d { layer } => {
+                Op::ZeroPad { rows, columns } => {
+                    let [[top, bottom], [left, right]] = [rows, columns].map(|sides| sides.map(i64::from));
+                    inputs[0].constant_pad_nd([left, right, top, bottom])
+                }
+                Op::BatchNorm2d { layer, eps, momentum } => {
                     let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    batch_norm(&inputs[0], weight, bias, &self.running(layer, buffers), norm)
+                    batch_norm(&inputs[0], weight, bias, &self.running(layer, buffers), norm, eps, momentum)
                 }
-                Op::Relu => inputs[0].relu(),
-                Op::MaxPool2d { kernel } => max_pool(&inputs[0], i64::from(kernel)),
+                Op::Activate(activation) => activate(activation, &inputs[0]),
+                Op::Dropout { p } => dropout(&inputs[0], p, noise, index),
+                Op::MaxPool2d { kernel, stride, padding } => {
+                    max_pool(&inputs[0], kernel.into(), stride.into(), padding.into())
+                }
+                Op::AdaptiveAvgPool { side } => inputs[0].adaptive_avg_pool2d([i64::from(side), i64::from(side)]),
                 Op::GlobalAvgPool => inputs[0].mean_dim([2i64, 3].as_slice(), false, None),
                 Op::SubsampleAndPad { pad } => {
-                    let pad = i64::from(pad);
+                    let [before, after] = pad.map(i64::from);
                     let every_second = inputs[0].slice(2, None, None, 2).slice(3, None, None, 2);
-                    every_second.constant_pad_nd([0, 0, 0, 0, pad, pad])
+                    every_second.constant_pad_nd([0, 0, 0, 0, before, after])
                 }
                 Op::Add => &inputs[0] + &inputs[1],
+                Op::AddScalar { layer } | Op::AddEmbedding { layer } => &inputs[0] + self.tensor(layer, &weights),
+                Op::MulScalar { layer } => &inputs[0] * self.tensor(layer, &weights),
+                Op::Tokens => inputs[0].flatten(2, 3).transpose(1, 2),
+                Op::PrependToken { layer } => {
+                    let token = self.tensor(layer, &weights).expand([inputs[0].size()[0], -1, -1], false);
+                    Tensor::cat(&[&token, &inputs[0]], 1)
+                }
+                Op::LayerNorm { layer, eps } => {
+                    let (weight, bias) = self.weight_and_bias(layer, &weights);
+                    inputs[0].layer_norm(weight.size(), Some(weight), bias, eps, true)
+                }
+                Op::Attention { layer, heads } => {
+                    let (weight, bias) = self.weight_and_bias(layer, &weights);
+                    attention(&inputs[0].linear(weight, bias), heads.into())
+                }
+                Op::FirstToken => inputs[0].select(1, 0),
             };
             values.push(Some(value));
         }
@@ -120,6 +162,11 @@ impl Model {
         (own.next().expect("a layer begins with its weight"), own.next())
     }
 
+    /// The one tensor of a layer.
+    fn tensor<'w>(&self, layer: usize, weights: &'w [Tensor]) -> &'w Tensor {
+        self.weight_and_bias(layer, weights).0
+    }
+
     /// Views of a batch-norm layer's running mean and variance.
     fn running(&self, layer: usize, buffers: &Tensor) -> [Tensor; 2] {
         let own = &self.description.buffers[self.layer(layer).buffers.clone()];
@@ -134,50 +181,4 @@ impl Model {
 
 fn alive(values: &[Option<Tensor>], value: usize) -> &Tensor {
     values[value].as_ref().expect("a value lives until its last reader")
-}
-
-/// Maximum over windows of `kernel` x `kernel` at the same stride; rows and columns that fill no window are left out.
-///
-/// Without gradients it is taken over shifted strided views, first of rows and then of columns: the same values, and on
-/// a CPU ten times faster than libtorch's operator, which also finds where each maximum is.
-fn max_pool(x: &Tensor, kernel: i64) -> Tensor {
-    if x.requires_grad() {
-        return x.max_pool2d([kernel, kernel], [kernel, kernel], [0, 0], [1, 1], false);
-    }
-    let over = |x: &Tensor, dim: i64| {
-        let end = x.size()[dim as usize] / kernel * kernel;
-        let shifted = |i| x.slice(dim, i, end, kernel);
-        (1..kernel).fold(shifted(0), |max, i| max.maximum(&shifted(i)))
-    };
-    over(&over(x, 2), 3)
-}
-
-fn batch_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, running: &[Tensor; 2], norm: Norm) -> Tensor {
-    let [mean, var] = running;
-    let apply = |running: Option<(&Tensor, &Tensor)>, from_batch: bool, momentum: f64| {
-        let (mean, var) = (running.map(|r| r.0), running.map(|r| r.1));
-        x.batch_norm(Some(weight), bias, mean, var, from_batch, momentum, BATCH_NORM_EPS, true)
-    };
-    match norm {
-        Norm::Running => apply(Some((mean, var)), false, 0.0),
-        Norm::Batch => apply(None, true, 0.0),
-        Norm::Train => apply(Some((mean, var)), true, BATCH_NORM_MOMENTUM),
-        Norm::Average { seen } => apply(Some((mean, var)), true, 1.0 / (f64::from(seen) + 1.0)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pooling_without_gradients_gives_the_values_of_pooling_with_them() {
-        for (height, width, kernel) in [(4, 4, 2), (5, 7, 2), (7, 6, 3), (3, 3, 1)] {
-            let x = Tensor::randn([2, 3, height, width], (tch::Kind::Float, Device::Cpu));
-            let with = max_pool(&x.copy().set_requires_grad(true), kernel);
-            assert_eq!(max_pool(&x, kernel), with, "{height}x{width} by {kernel}");
-        }
-        let nan = Tensor::from_slice(&[1.0f32, f32::NAN, 2.0, 3.0]).view([1, 1, 2, 2]);
-        assert!(max_pool(&nan, 2).double_value(&[0, 0, 0, 0]).is_nan(), "a NaN is not lost");
-    }
 }

@@ -1,7 +1,7 @@
 //! Initial parameters: computed on the CPU in plain Rust, so that they are the same on every device.
 
 use transect_common::checkpoint::Checkpoint;
-use transect_common::model::{Description, Layer, LayerKind, Role};
+use transect_common::model::{Description, Layer, Role, Start};
 use transect_common::run::{InitScheme, InitSpec};
 
 use super::orthogonal::orthogonal;
@@ -20,6 +20,17 @@ enum Draw {
     Orthogonal(f64),
 }
 
+impl Draw {
+    fn times(self, factor: f64) -> Self {
+        match self {
+            Self::Constant(value) => Self::Constant(value * factor),
+            Self::Uniform(bound) => Self::Uniform(bound * factor),
+            Self::Normal(deviation) => Self::Normal(deviation * factor),
+            Self::Orthogonal(scale) => Self::Orthogonal(scale * factor),
+        }
+    }
+}
+
 /// The state of a model as the scheme of `spec` draws it, whatever its layers start from: a pure function of its
 /// arguments.
 ///
@@ -28,7 +39,13 @@ enum Draw {
 pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpoint {
     let mut theta = Vec::with_capacity(description.theta_len());
     for (index, parameter) in description.parameters.iter().enumerate() {
-        let draw = draw_of(&description.layers[parameter.layer], parameter.role, spec);
+        let draw = match parameter.start {
+            Start::Scheme { factor } => {
+                draw_of(&description.layers[parameter.layer], parameter.role, spec).times(factor)
+            }
+            Start::Constant(value) => Draw::Constant(value.into()),
+            Start::Normal(deviation) => Draw::Normal(deviation.into()),
+        };
         let mut stream = Stream::new(seed, Purpose::Init, index as u64);
         let len = parameter.len;
         match draw {
@@ -47,19 +64,17 @@ pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpo
 
 fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
     let (fan_in, fan_out) = (f64::from(layer.fan_in), f64::from(layer.fan_out));
-    match (layer.kind, role, spec.scheme) {
-        (LayerKind::BatchNorm2d, Role::Weight, _) => Draw::Constant(1.0),
-        (LayerKind::BatchNorm2d, Role::Bias, _) => Draw::Constant(0.0),
-        (_, _, InitScheme::Pytorch) => Draw::Uniform(spec.scale / fan_in.sqrt()),
-        (_, Role::Bias, _) => Draw::Constant(0.0),
-        (_, _, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
-        (_, _, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
-        (_, _, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
-        (_, _, InitScheme::LecunNormal) => Draw::Normal(spec.scale / fan_in.sqrt()),
-        (_, _, InitScheme::LecunUniform) => Draw::Uniform(spec.scale * (3.0 / fan_in).sqrt()),
-        (_, _, InitScheme::Constant) => Draw::Constant(spec.scale),
-        (_, _, InitScheme::Orthogonal) => Draw::Orthogonal(spec.scale),
-        (_, _, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
+    match (role, spec.scheme) {
+        (_, InitScheme::Pytorch) => Draw::Uniform(spec.scale / fan_in.sqrt()),
+        (Role::Bias, _) => Draw::Constant(0.0),
+        (_, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
+        (_, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
+        (_, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
+        (_, InitScheme::LecunNormal) => Draw::Normal(spec.scale / fan_in.sqrt()),
+        (_, InitScheme::LecunUniform) => Draw::Uniform(spec.scale * (3.0 / fan_in).sqrt()),
+        (_, InitScheme::Constant) => Draw::Constant(spec.scale),
+        (_, InitScheme::Orthogonal) => Draw::Orthogonal(spec.scale),
+        (_, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
     }
 }
 
@@ -155,6 +170,27 @@ mod tests {
         assert_eq!(two.buffers[buffer("bn1.running_mean").offset], 0.0);
         assert_eq!(two.buffers[buffer("bn1.running_var").offset], 1.0);
         assert_eq!(two.buffers.len(), description.buffers_len());
+    }
+
+    #[test]
+    fn parameters_with_a_start_of_their_own_have_it() {
+        use transect_common::model::{CifarNorm, CifarResnet, Vit};
+        let described = |spec: ModelSpec| spec.describe([3, 32, 32], 10).unwrap();
+        let resnet = |norm| described(ModelSpec::Resnet20(CifarResnet { norm, ..CifarResnet::default() }));
+        let (plain, fixup) = (resnet(CifarNorm::Batch), resnet(CifarNorm::Fixup));
+        let spec = InitSpec { scheme: InitScheme::KaimingNormal, ..InitSpec::default() };
+        let start = initial(&fixup, &spec, 1);
+        let of = |name| spread(values(&fixup, &start, name)).1;
+        assert_eq!((of("layer2.1.conv2.weight"), of("linear.bias"), of("layer2.1.scale")), (0.0, 0.0, 1.0));
+        // Nine blocks: a third of sqrt(2 / 288), within the 2 % that 9,216 draws allow.
+        assert!((of("layer2.1.conv1.weight") * 3.0 / (2.0_f64 / 288.0).sqrt() - 1.0).abs() < 0.02);
+        let usual = initial(&plain, &spec, 1);
+        assert_eq!(spread(values(&plain, &usual, "layer2.1.bn2.weight")), (1.0, 1.0));
+        let vit = described(ModelSpec::Vit(Vit::default()));
+        let start = initial(&vit, &spec, 1);
+        let of = |name| spread(values(&vit, &start, name)).1;
+        assert_eq!((of("class_token"), of("encoder.ln.weight"), of("encoder.ln.bias")), (0.0, 1.0, 0.0));
+        assert!((of("encoder.pos_embedding") / 0.02 - 1.0).abs() < 0.03);
     }
 
     #[test]

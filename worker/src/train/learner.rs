@@ -8,7 +8,7 @@ use transect_common::run::{self, TrainSpec};
 use super::optimizer::Optimizer;
 use super::parts::{Manner, Part, parts};
 use super::{State, TrainError};
-use crate::nn::{Model, Norm};
+use crate::nn::{Model, Noise};
 
 /// A model, the recipe's way of moving its parameters, and all that this remembers from step to step.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Learner<'m> {
     parts: Vec<(Manner, Range<usize>, Optimizer)>,
     label_smoothing: f64,
     clip_norm: Option<f64>,
+    /// Names dropout's random numbers of the next step.
+    noise: Noise,
 }
 
 /// A batch in its forward pass, before the move.
@@ -39,7 +41,8 @@ impl<'m> Learner<'m> {
             (manner, range, optimizer)
         };
         let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
-        Ok(Self { model, parts, label_smoothing: train.label_smoothing, clip_norm: train.clip_norm })
+        let (label_smoothing, clip_norm) = (train.label_smoothing, train.clip_norm);
+        Ok(Self { model, parts, label_smoothing, clip_norm, noise: Noise { seed: train.seed.order, step: 0 } })
     }
 
     /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1), with every learning
@@ -64,11 +67,13 @@ impl<'m> Learner<'m> {
             let lr = manner.optimizer.lr() * factor;
             optimizer.step(&mut narrowed(&state.theta, range), &narrowed(&grad, range), lr);
         }
+        self.noise.step += 1;
         passed
     }
 
+    /// A batch under `theta`, with the same units dropped at every pass of a step.
     fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> Passed {
-        let logits = self.model.forward(theta, buffers, x, Norm::Train);
+        let logits = self.model.forward_training(theta, buffers, x, self.noise);
         let loss = logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, self.label_smoothing);
         Passed { loss, logits }
     }

@@ -56,7 +56,7 @@ pub fn tiny_run(seed: u64, epochs: u32) -> RunSpec {
     let train = TrainSpec { epochs, batch_size: 16, ..TrainSpec::new(seed, Optimizer::sgd()) };
     RunSpec {
         data: DataSpec { partial: true, ..DataSpec::new(DataSet::Mnist) },
-        model: ModelSpec::Mlp { widths: vec![16] },
+        model: ModelSpec::mlp([16]),
         origin: Origin::Trained { init: InitSpec::default(), train },
     }
 }

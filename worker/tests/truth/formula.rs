@@ -24,8 +24,9 @@ pub fn checkpoint(model: &Description, seed: u32) -> Checkpoint {
     for parameter in &model.parameters {
         let layer = &model.layers[parameter.layer];
         let value = |u: f64| match (layer.kind, parameter.role) {
-            (LayerKind::BatchNorm2d, Role::Weight) => 1.0 + 0.2 * u,
-            (LayerKind::BatchNorm2d, Role::Bias) => 0.2 * u,
+            (LayerKind::BatchNorm2d | LayerKind::LayerNorm, Role::Weight) => 1.0 + 0.2 * u,
+            (LayerKind::BatchNorm2d | LayerKind::LayerNorm, Role::Bias) => 0.2 * u,
+            (LayerKind::Scalar | LayerKind::Embedding, _) => 0.5 * u,
             (_, Role::Weight) => u * (3.0 / f64::from(layer.fan_in)).sqrt(),
             (_, Role::Bias) => u * 0.1,
         };

@@ -53,7 +53,7 @@ pub fn described(name: &str) -> Description {
 
 /// The 36-10-7-5 network of the fixtures.
 pub fn small_mlp() -> Description {
-    ModelSpec::Mlp { widths: vec![10, 7] }.describe([1, 6, 6], 5).unwrap()
+    ModelSpec::mlp([10, 7]).describe([1, 6, 6], 5).unwrap()
 }
 
 /// A model on the CPU with the formula weights of stream 1, and the fixtures' eight images: theta, buffers, x, labels.
@@ -67,11 +67,16 @@ pub struct Case {
 
 impl Case {
     pub fn new(description: Description) -> Self {
+        Self::with(description, 8)
+    }
+
+    /// The same with the first `count` images.
+    pub fn with(description: Description, count: usize) -> Self {
         use_one_thread();
         let weights = formula::checkpoint(&description, 1);
         let [c, h, w] = description.input.map(i64::from);
-        let x = Tensor::from_slice(&formula::floats(11, (8 * c * h * w) as usize)).view([8, c, h, w]);
-        let labels: Vec<i64> = formula::labels(12, 8, description.classes).into_iter().map(i64::from).collect();
+        let x = Tensor::from_slice(&formula::floats(11, count * (c * h * w) as usize)).view([count as i64, c, h, w]);
+        let labels: Vec<i64> = formula::labels(12, count, description.classes).into_iter().map(i64::from).collect();
         Self {
             theta: Tensor::from_slice(&weights.theta),
             buffers: Tensor::from_slice(&weights.buffers),

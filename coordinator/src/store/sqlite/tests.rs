@@ -22,7 +22,7 @@ fn sweep(name: &str, runs: u64) -> NewSweep {
     let run = |seed| {
         let spec = RunSpec {
             data: DataSpec::new(DataSet::Mnist),
-            model: ModelSpec::Lenet5,
+            model: ModelSpec::lenet5(),
             origin: Origin::Trained { init: InitSpec::default(), train: TrainSpec::new(seed, Optimizer::sgd()) },
         };
         ExpandedRun { digest: spec.digest(), spec, settings: serde_json::Map::new(), lines: vec![] }

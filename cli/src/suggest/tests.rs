@@ -1,0 +1,1 @@
+//! The whole way from lines to a sweep file.
