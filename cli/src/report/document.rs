@@ -53,7 +53,7 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;color:#1a1a1a;max-width:76rem;margin:2rem auto;padding:0 1.2rem}
 h1{font-size:1.8rem;margin:0 0 .4rem}h2{font-size:1.3rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #ccc;padding-bottom:.2rem}h3{font-size:1.05rem;margin:1.6rem 0 .4rem}
 p,ul{max-width:52rem}.scroll{overflow-x:auto;margin:.8rem 0 1.2rem}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;color:#555;padding-bottom:.3rem}th,td{padding:.22rem .7rem .22rem 0;text-align:right;vertical-align:top;border-bottom:1px solid #e4e4e4}
+caption{text-align:left;color:#555;padding-bottom:.3rem}th,td{padding:.22rem 1.3rem .22rem 0;text-align:right;vertical-align:top;border-bottom:1px solid #e4e4e4}
 th{border-bottom:1px solid #888;font-weight:600;vertical-align:bottom}.w{text-align:left}td:not(.w){white-space:nowrap}figure{margin:1rem 0 1.6rem}figure svg{max-width:100%;height:auto;border:1px solid #eee}
 figcaption{color:#555;font-size:.88rem;max-width:60rem}pre{background:#f6f6f6;padding:.8rem;overflow-x:auto;font-size:.82rem}code{background:#f3f3f3;padding:0 .2em}
 nav a{margin-right:1rem;white-space:nowrap}";
@@ -107,10 +107,12 @@ fn html_table(table: &Table) -> String {
     let caption =
         if table.caption.is_empty() { String::new() } else { format!("<caption>{}</caption>", inline(&table.caption)) };
     let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
-    format!(
-        "<div class=\"scroll\"><table>{caption}\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>",
-        cells("th", &table.header)
-    )
+    let head = if table.header.iter().all(String::is_empty) {
+        String::new()
+    } else {
+        format!("<thead><tr>{}</tr></thead>\n", cells("th", &table.header))
+    };
+    format!("<div class=\"scroll\"><table>{caption}\n{head}<tbody>\n{rows}</tbody></table></div>")
 }
 
 /// The whole as Markdown; figures are `NAME.svg` beside it.

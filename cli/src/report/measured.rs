@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use transect_common::pb;
 use transect_common::shape::{self, Shape};
 use transect_common::sweep::SweepFile;
 
 use super::gather::{Gathered, LineMeasure};
 use super::groups::{self, Settings, Values};
+use crate::summary::manner;
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,8 @@ pub struct Measured {
     pub settings: Settings,
     /// Number of runs left out because they exist only as another run's start.
     pub sources: usize,
+    /// The data of the sweep's runs, each once: `fashion-mnist, train_size 2000`. Empty where the file does not tell.
+    pub data: Vec<String>,
 }
 
 /// One run.
@@ -104,11 +108,13 @@ impl Run {
 
 impl LineKey {
     fn of(point: &pb::LinePoint) -> Self {
-        Self::new([&point.from_tag, &point.to_tag, &point.mask, &point.hold, &point.batch_norm, &point.split])
+        let to = end(&point.to_tag, point.elsewhere.as_deref(), point.align, &point.normalize);
+        Self::new([&point.from_tag, &to, &point.mask, &point.hold, &point.batch_norm, &point.split])
     }
 
     fn of_measure(row: &LineMeasure) -> Self {
-        Self::new([&row.from_tag, &row.to_tag, &row.mask, &row.hold, &row.batch_norm, &row.split])
+        let to = end(&row.to_tag, row.elsewhere.as_deref(), row.align, &row.normalize);
+        Self::new([&row.from_tag, &to, &row.mask, &row.hold, &row.batch_norm, &row.split])
     }
 
     fn new([from, to, mask, hold, batch_norm, split]: [&String; 6]) -> Self {
@@ -134,14 +140,14 @@ impl LineKey {
 
 /// Puts everything in its place.
 pub fn measured(gathered: &Gathered) -> Measured {
-    let classes = classes(&gathered.file);
+    let told_by_file = read_file(&gathered.file);
     let mut order: Vec<&str> = vec![];
     let mut runs: BTreeMap<&str, Run> = BTreeMap::new();
     let mut sources: Vec<&str> = vec![];
     let told = |run: &str, model: &str, seed: Option<u64>, settings: &str| {
         let values = groups::values(model, settings);
         let seeds = groups::seeds(&values, seed);
-        let classes = classes.by_run.get(run).copied().or(classes.of_all);
+        let classes = told_by_file.classes.get(run).copied().or(told_by_file.classes_of_all);
         Run { digest: run.to_owned(), model: model.to_owned(), seed, seeds, values, classes, ..Run::default() }
     };
     let heads = gathered.curves.iter().map(|c| (c.run.as_str(), c.model.as_str(), c.seed, c.settings.as_str()));
@@ -171,9 +177,12 @@ pub fn measured(gathered: &Gathered) -> Measured {
         }
     }
     for row in &gathered.measures {
-        let line = runs.get_mut(row.run.as_str()).and_then(|run| run.lines.get_mut(&LineKey::of_measure(row)));
-        if let Some(line) = line {
-            line.measures.insert(row.name.clone(), row.value);
+        let splits = ["train", "test"].into_iter().filter(|split| row.split.is_empty() || row.split == *split);
+        for split in splits {
+            let key = LineKey { split: split.to_owned(), ..LineKey::of_measure(row) };
+            if let Some(line) = runs.get_mut(row.run.as_str()).and_then(|run| run.lines.get_mut(&key)) {
+                line.measures.insert(row.name.clone(), row.value);
+            }
         }
     }
     let mut runs: Vec<Run> = order.into_iter().filter_map(|run| runs.remove(run)).collect();
@@ -189,26 +198,58 @@ pub fn measured(gathered: &Gathered) -> Measured {
     for (run, setting) in runs.iter_mut().zip(of_run) {
         run.setting = setting;
     }
-    Measured { runs, settings, sources: sources.len() }
+    Measured { runs, settings, sources: sources.len(), data: told_by_file.data }
 }
 
-/// Numbers of classes, as far as the sweep file tells them.
-struct Classes {
-    by_run: BTreeMap<String, u32>,
-    /// Of every run, when the sweep has one data set.
-    of_all: Option<u32>,
-}
-
-fn classes(file: &str) -> Classes {
-    let nothing = Classes { by_run: BTreeMap::new(), of_all: None };
-    let Ok(file) = SweepFile::parse(file) else {
-        return nothing;
+/// The end of a line, for people: `final`, `final of run 3fa2bc012345, aligned`, `a fresh initialisation with seed 7`. Lines
+/// of one run that end in different places have different ends.
+fn end(tag: &str, elsewhere: Option<&str>, align: bool, normalize: &str) -> String {
+    let place = match elsewhere.and_then(|elsewhere| elsewhere.split_once(':')) {
+        None => tag.to_owned(),
+        Some(("init", seed)) => format!("a fresh initialisation with seed {seed}"),
+        Some((_, run)) => format!("{tag} of run {}", run.get(..12).unwrap_or(run)),
     };
-    // A sweep of imported runs cannot be expanded here, where the imports are not known; its data set still can be read.
-    let expansion = file.expand(&BTreeMap::new());
-    let runs = expansion.iter().flat_map(|expansion| &expansion.runs);
-    let by_run = runs.map(|run| (run.digest.to_string(), run.spec.data.set.info().classes)).collect();
+    place + &manner(align, normalize)
+}
+
+/// What the sweep file tells that results do not.
+#[derive(Default)]
+struct File {
+    /// Number of classes by run.
+    classes: BTreeMap<String, u32>,
+    /// Of every run, when the sweep has one data set.
+    classes_of_all: Option<u32>,
+    data: Vec<String>,
+}
+
+fn read_file(text: &str) -> File {
+    let Ok(file) = SweepFile::parse(text) else {
+        return File::default();
+    };
     let sets = file.data_sets();
-    let of_all = sets.first().map(|(set, _)| set.info().classes).filter(|_| sets.len() == 1);
-    Classes { by_run, of_all }
+    let mut told = File {
+        classes_of_all: sets.first().and_then(|needed| needed.set.info().classes).filter(|_| sets.len() == 1),
+        data: sets.iter().map(|needed| needed.set.name().to_owned()).collect(),
+        ..File::default()
+    };
+    // A sweep of imported runs cannot be expanded here, where the imports are not known; its data sets are named at least.
+    if let Ok(expansion) = file.expand(&BTreeMap::new()) {
+        told.data.clear();
+        for run in &expansion.runs {
+            told.classes.insert(run.digest.to_string(), run.spec.data.classes());
+            let spec: Value = serde_json::from_str(&run.spec.canonical()).unwrap_or_default();
+            let data = described(&spec["data"]);
+            if !told.data.contains(&data) {
+                told.data.push(data);
+            }
+        }
+    }
+    told
+}
+
+/// `fashion-mnist, train_size 2000`: the set and what is not at its default.
+fn described(data: &Value) -> String {
+    let settings = data.as_object().into_iter().flatten().filter(|(key, _)| *key != "set");
+    let settings = settings.map(|(key, value)| format!("{key} {}", groups::plain(value)));
+    std::iter::once(groups::plain(&data["set"])).chain(settings).collect::<Vec<_>>().join(", ")
 }

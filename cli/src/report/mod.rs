@@ -18,6 +18,8 @@ mod page;
 mod quantities;
 mod rows;
 #[cfg(test)]
+pub mod synthetic;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

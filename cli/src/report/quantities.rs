@@ -78,6 +78,12 @@ pub fn quantities(measured: &Measured) -> Vec<Quantity> {
     all
 }
 
+/// Those of [`quantities`] that say how the line runs: not how well the network does, nor points of it.
+pub fn predictors(measured: &Measured) -> Vec<Quantity> {
+    let outcome = |quantity: &Quantity| ["ensemble-", "best-"].iter().any(|what| quantity.key.starts_with(what));
+    quantities(measured).into_iter().filter(|quantity| !outcome(quantity)).collect()
+}
+
 /// Whole lines that the claims are about, in the order in which they are shown: test before train. Lines to or from a
 /// moment in the middle of training are left to the chapter on training where there are others.
 pub fn whole_lines(measured: &Measured) -> Vec<LineKey> {

@@ -40,7 +40,6 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
                     suggested. Train the sweep here first"
             .to_owned());
     }
-    let partial = file.data_sets().iter().any(|(_, partial)| *partial);
     let expansion = file.expand(&BTreeMap::new()).map_err(|errors| format!("{unreadable}: {errors}"))?;
     let chosen: Vec<&ExpandedRun> = expansion.runs.iter().filter(|run| runs.contains(&run.digest.as_str())).collect();
     let Some(first) = chosen.first() else {
@@ -48,10 +47,7 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
     };
     let spec: Value = serde_json::from_str(&first.spec.canonical()).unwrap_or_default();
     let table = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let mut data = table(&spec["data"]);
-    if partial {
-        data.insert("partial".to_owned(), Value::Bool(true));
-    }
+    let data = table(&spec["data"]);
     let mut options = table(&spec["model"]);
     let architecture = options.remove("architecture").and_then(|a| a.as_str().map(str::to_owned)).unwrap_or_default();
     let trained = &spec["origin"]["trained"];
@@ -67,13 +63,13 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
     if train.contains_key("layers") {
         return Err("this setting has overrides by layer already; choose a uniform one with --setting".to_owned());
     }
-    // Sorted, so what is asked of the values is right for any seed.
     train.remove("seed");
     let mut with_seeds = Map::from_iter([("seed".to_owned(), seeds(&chosen))]);
     with_seeds.append(&mut train);
     let full = serde_json::to_value(&first.spec).unwrap_or_default();
     let optimizer = &full["origin"]["trained"]["train"]["optimizer"];
     let number = |name: &str| optimizer[name].as_f64();
+    with_seeds.insert("optimizer".to_owned(), optimizer_table(&with_seeds, optimizer));
     let whole = first
         .lines
         .iter()
@@ -88,6 +84,19 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
         train: with_seeds,
         probe: whole.and_then(|line| probe(&line.canonical())),
     })
+}
+
+/// The optimiser with its name first and its rate written out, though it be the default.
+fn optimizer_table(train: &Map<String, Value>, full: &Value) -> Value {
+    let mut table = Map::new();
+    for name in ["name", "lr"] {
+        table.insert(name.to_owned(), full[name].clone());
+    }
+    let given = train.get("optimizer").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, value) in given {
+        table.entry(name).or_insert(value);
+    }
+    Value::Object(table)
 }
 
 /// All seeds of the runs: a list, or a table of lists for seeds of parts.

@@ -131,8 +131,9 @@ fn range(key: &str, values: &[Value]) -> Option<String> {
     let numbers: Vec<f64> = values.iter().map(Value::as_f64).collect::<Option<_>>()?;
     let (&start, &stop) = (numbers.first()?, numbers.last()?);
     let count = numbers.len();
-    let at = |i: usize| start + (stop - start) * i as f64 / (count - 1) as f64;
-    let even = count > 2 && numbers.iter().enumerate().all(|(i, value)| (at(i) - value).abs() <= 1e-12);
+    // As the sweep file's reader computes it, so that the short form means the same numbers to the last bit.
+    let at = |i: usize| if i + 1 == count { stop } else { start + (stop - start) * i as f64 / (count - 1) as f64 };
+    let even = count > 2 && numbers.iter().enumerate().all(|(i, value)| at(i) == *value);
     (key == "alphas" && even).then(|| format!("{{ start = {start:?}, stop = {stop:?}, count = {count} }}"))
 }
 

@@ -7,12 +7,12 @@ use super::{Chapter, Subject};
 use crate::report::claims::{self, Row, Scope, Table as Found};
 use crate::report::document::{Block, Table};
 use crate::report::figures;
-use crate::report::quantities::{quantities, whole_lines};
+use crate::report::quantities::{predictors, whole_lines};
 
 pub fn chapter(subject: &Subject<'_>) -> Chapter {
     let mut chapter = Chapter::default();
     let lines = whole_lines(subject.measured);
-    let quantities = quantities(subject.measured);
+    let quantities = predictors(subject.measured);
     let mut found = vec![];
     let mut distances = vec![];
     for line in &lines {

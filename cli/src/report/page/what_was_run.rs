@@ -12,6 +12,9 @@ use crate::report::groups::{is_seed, plain};
 
 /// Most errors that are told apart.
 const MOST_ERRORS: usize = 10;
+/// Most data descriptions and seeds that are written out.
+const MOST_DATA: usize = 8;
+const MOST_SEEDS: usize = 20;
 
 pub fn chapter(subject: &Subject<'_>) -> Chapter {
     let sweep = &subject.gathered.sweep;
@@ -77,16 +80,8 @@ fn facts(subject: &Subject<'_>) -> Table {
     fact("finished", sweep.finished_at.clone().unwrap_or_default());
     let models: BTreeSet<&str> = subject.measured.runs.iter().map(|run| run.model.as_str()).collect();
     fact("models", models.into_iter().collect::<Vec<_>>().join(", "));
-    let seeds: BTreeSet<&str> =
-        subject.measured.runs.iter().map(|run| run.seeds.as_str()).filter(|s| !s.is_empty()).collect();
-    fact(
-        "seeds",
-        if seeds.len() <= 12 {
-            seeds.iter().map(|s| s.replace("train.seed", "seed")).collect::<Vec<_>>().join(", ")
-        } else {
-            seeds.len().to_string()
-        },
-    );
+    fact("data", subject.measured.data.iter().take(MOST_DATA).cloned().collect::<Vec<_>>().join("; "));
+    fact("seeds", seeds(subject.measured.runs.iter().map(|run| run.seeds.as_str())));
     let jobs = format!(
         "{} of {} done, {} failed, {} cancelled",
         grouped(sweep.done),
@@ -103,7 +98,7 @@ fn facts(subject: &Subject<'_>) -> Table {
         let values: BTreeSet<String> = gathered.workers.iter().filter_map(|w| w.info.as_ref()).map(of).collect();
         values.into_iter().filter(|value| !value.is_empty()).collect::<Vec<_>>().join("; ")
     };
-    fact("devices", told(|i| format!("{} ({}), {} threads", i.device, i.device_name, i.threads)));
+    fact("devices", told(|i| format!("{} ({}), {}", i.device, i.device_name, counted(u64::from(i.threads), "thread"))));
     fact("libtorch", told(|i| format!("{} ({})", i.libtorch, i.cpu_capability)));
     fact("workers", told(|i| format!("transect-worker {}", i.version)));
     Table {
@@ -112,6 +107,21 @@ fn facts(subject: &Subject<'_>) -> Table {
         words: 2,
         ..Table::default()
     }
+}
+
+/// `0, 1, 2`, or their number when there are many; seeds of parts with their names.
+fn seeds<'a>(of_runs: impl Iterator<Item = &'a str>) -> String {
+    let mut seeds: Vec<&str> = vec![];
+    for seed in of_runs.filter(|seed| !seed.is_empty()) {
+        if !seeds.contains(&seed) {
+            seeds.push(seed);
+        }
+    }
+    if seeds.len() > MOST_SEEDS {
+        return seeds.len().to_string();
+    }
+    let plain = seeds.iter().map(|seed| seed.strip_prefix("train.seed=").unwrap_or(seed));
+    plain.collect::<Vec<_>>().join(", ")
 }
 
 /// What varies, setting by setting.

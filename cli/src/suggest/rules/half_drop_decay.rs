@@ -3,19 +3,20 @@
 //! Weight decay lengthens the plateau of the whole line and, up to a point, raises test accuracy (Vlaar & Frankle 2022,
 //! arXiv 2106.16004). If what it does to the line and what it does for accuracy have to do with each other layer by
 //! layer, then layers whose line falls early (small half-drop) could do with more of it, and those that already have a
-//! plateau (half-drop near 1) with less: decay x (3/2 - half-drop), scaled so that the mean over layers is the base
-//! decay. A layer whose loss does not fall along its line counts as half-drop 0. The paper's first claim says that the
-//! shape of a line does not predict accuracy, so this rule is expected to fail: it is here to be tested.
+//! plateau (half-drop near 1) with less: decay x (3/2 - h), with h the half-drop scaled to run from 0 (earliest) to 1
+//! (latest) over the layers, and then all scaled so that the mean over layers is the base decay. A layer whose loss does
+//! not fall along its line counts as half-drop 0. The paper's first claim says that the shape of a line does not predict
+//! accuracy, so this rule is expected to fail: it is here to be tested.
 
-use super::{Answer, Override, Rule, with_mean_1};
+use super::{Answer, Override, Rule, between_0_and_1, with_mean_1};
 use crate::suggest::base::Base;
 use crate::suggest::facts::Layer;
 
 pub const RULE: Rule = Rule {
     name: "half-drop-decay",
-    why: "Weight decay by half-drop: decay x (3/2 - half-drop), scaled so that the mean over layers is\n\
-          the base decay. Layers whose line falls early get more, those with a plateau less. The\n\
-          paper's first claim predicts that this does not help.",
+    why: "Weight decay by half-drop: the layer whose line falls earliest decays three times as much as\n\
+          the one that falls latest, those between in proportion, and the mean over layers is the base\n\
+          decay. The paper's first claim predicts that this does not help.",
     apply,
 };
 
@@ -23,10 +24,11 @@ fn apply(layers: &[Layer], base: &Base) -> Answer {
     if base.weight_decay <= 0.0 {
         return Err("the base recipe has no weight decay to distribute");
     }
-    let raw: Vec<f64> = layers.iter().map(|layer| 1.5 - layer.half_drop.unwrap_or(0.0)).collect();
-    if raw.iter().all(|factor| *factor == raw[0]) {
+    let half_drops: Vec<f64> = layers.iter().map(|layer| layer.half_drop.unwrap_or(0.0)).collect();
+    let Some(places) = between_0_and_1(&half_drops) else {
         return Err("the lines of all layers fall alike");
-    }
+    };
+    let raw: Vec<f64> = places.iter().map(|place| 1.5 - place).collect();
     Ok(with_mean_1(&raw).into_iter().map(|factor| Some(Override::WeightDecay(base.weight_decay * factor))).collect())
 }
 

@@ -51,6 +51,13 @@ fn short(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 
+/// `values` moved and scaled so that the least is 0 and the greatest 1. None when all are equal.
+fn between_0_and_1(values: &[f64]) -> Option<Vec<f64>> {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low < high).then(|| values.iter().map(|value| (value - low) / (high - low)).collect())
+}
+
 /// `raw` scaled so that its mean is 1.
 fn with_mean_1(raw: &[f64]) -> Vec<f64> {
     let mean = raw.iter().sum::<f64>() / raw.len() as f64;
