@@ -53,7 +53,7 @@ fn check_recipe(name: &str, train: &TrainSpec) -> (Vec<f64>, f64) {
     let mut learner = Learner::new(&case.model, train).unwrap();
     let mut losses = Vec::new();
     for step in 0..5 {
-        let passed = learner.step(&mut state, (&case.x, &case.labels), (if step < 2 { 1 } else { 2 }, step), 1.0);
+        let passed = learner.step(&mut state, &case.x, &case.labels, if step < 2 { 1 } else { 2 }, 1.0);
         losses.push(passed.loss.double_value(&[]));
     }
     let (theta, truth) = (values(&state.theta), Fixture::open("optimizers.safetensors"));
@@ -101,7 +101,7 @@ fn running_statistics_follow_the_first_pass_of_sharpness_aware_minimisation_only
     let sam = run::Optimizer::Sam { lr: 0.02, rho: 0.05, momentum: 0.0, weight_decay: 0.0 };
     let mut state = State { theta: case.theta.copy().set_requires_grad(true), buffers: case.buffers.copy() };
     let mut learner = Learner::new(&case.model, &recipe(sam)).unwrap();
-    let mut step = || learner.step(&mut state, (&case.x, &case.labels), (1, 0), 1.0).loss.double_value(&[]);
+    let mut step = || learner.step(&mut state, &case.x, &case.labels, 1, 1.0).loss.double_value(&[]);
     let losses = [step(), step()];
     let truth = Fixture::open("optimizers.safetensors");
     assert_near(&losses, &truth.values("sam_resnet20.losses"), 1e-4, "losses");

@@ -17,8 +17,8 @@ pub struct Learner<'m> {
     parts: Vec<(Manner, Range<usize>, Optimizer)>,
     label_smoothing: f64,
     clip_norm: Option<f64>,
-    /// Of what dropout drops.
-    seed: u64,
+    /// Names dropout's random numbers of the next step.
+    noise: Noise,
 }
 
 /// A batch in its forward pass, before the move.
@@ -41,27 +41,20 @@ impl<'m> Learner<'m> {
             (manner, range, optimizer)
         };
         let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
-        let TrainSpec { label_smoothing, clip_norm, seed, .. } = *train;
-        Ok(Self { model, parts, label_smoothing, clip_norm, seed: seed.order })
+        let (label_smoothing, clip_norm) = (train.label_smoothing, train.clip_norm);
+        Ok(Self { model, parts, label_smoothing, clip_norm, noise: Noise { seed: train.seed.order, step: 0 } })
     }
 
-    /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1) after
-    /// `steps` others, with every learning rate multiplied by `factor`.
-    pub fn step(
-        &mut self,
-        state: &mut State,
-        (x, labels): (&Tensor, &Tensor),
-        (epoch, steps): (u32, u64),
-        factor: f64,
-    ) -> Passed {
-        let noise = Noise { seed: self.seed, step: steps };
-        let passed = self.pass(&state.theta, &state.buffers, x, labels, noise);
+    /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1), with every learning
+    /// rate multiplied by `factor`.
+    pub fn step(&mut self, state: &mut State, x: &Tensor, labels: &Tensor, epoch: u32, factor: f64) -> Passed {
+        let passed = self.pass(&state.theta, &state.buffers, x, labels);
         let mut grad = gradient(&passed.loss, &state.theta);
         let ascent = self.ascent(epoch);
         if !ascent.is_empty() {
             let (theta, buffers) = (climbed(&state.theta, &grad, &ascent), state.buffers.copy());
             // Into copies of the buffers: running statistics follow the first pass only.
-            let above = gradient(&self.pass(&theta, &buffers, x, labels, noise).loss, &theta);
+            let above = gradient(&self.pass(&theta, &buffers, x, labels).loss, &theta);
             for (range, _) in ascent {
                 narrowed(&grad, &range).copy_(&narrowed(&above, &range));
             }
@@ -74,11 +67,13 @@ impl<'m> Learner<'m> {
             let lr = manner.optimizer.lr() * factor;
             optimizer.step(&mut narrowed(&state.theta, range), &narrowed(&grad, range), lr);
         }
+        self.noise.step += 1;
         passed
     }
 
-    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor, noise: Noise) -> Passed {
-        let logits = self.model.forward_training(theta, buffers, x, noise);
+    /// A batch under `theta`, with the same units dropped at every pass of a step.
+    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> Passed {
+        let logits = self.model.forward_training(theta, buffers, x, self.noise);
         let loss = logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, self.label_smoothing);
         Passed { loss, logits }
     }

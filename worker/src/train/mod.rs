@@ -69,7 +69,7 @@ pub fn train(model: &Model, run: &RunSpec, data: &Data, sources: &Sources, emit:
             let (x, labels) = data.select(Split::Train, &Tensor::from_slice(indices).to_device(data.device()));
             let x = augment::augmented(x, run.data.augment, (train.seed.augment, epoch), indices);
             let factor = factor(train, place.step, steps_per_epoch);
-            let passed = learner.step(&mut state, (&x, &labels), (epoch, place.step), factor);
+            let passed = learner.step(&mut state, &x, &labels, epoch, factor);
             place = Place { epoch, step: place.step + 1, learning_rate: train.optimizer.lr() * factor };
             meter.add(&passed.loss, &passed.logits, &labels).map_err(|bad| diverged(bad, epoch))?;
             report.step(place, &state)?;

@@ -199,11 +199,11 @@ impl Wanted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
     use std::path::PathBuf;
 
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
+    use tch::Device;
     use transect_common::checkpoint::encode;
     use transect_common::digest::ArtifactDigest;
     use transect_common::line::LineSpec;
@@ -301,22 +301,20 @@ mod tests {
         let model = describe("resnet20", 10);
         let (from, to) = (trained(&model, 2), trained(&model, 3));
         let files = Files::new().with(&Tag::init(), &encode(&model, &from)).with(&Tag::last(), &encode(&model, &to));
-        let checkpoints = [(Tag::init(), from.clone()), (Tag::last(), to)].into();
-        let image = Images { pixels: vec![0; 3 * 32 * 32], labels: vec![0], shape: [3, 32, 32] };
-        let subject = Subject {
-            model: &Model::new(model.clone(), tch::Device::Cpu),
-            data: &Data::new(&image, &image, &[0.0; 3], &[1.0; 3], tch::Device::Cpu),
-            init: &InitSpec::default(),
-            checkpoints: &checkpoints,
-            sources: &Sources::default(),
-        };
+        let checkpoints = [(Tag::init(), from), (Tag::last(), to)].into();
+        let network = Model::new(model.clone(), Device::Cpu);
+        let nothing = Images { pixels: vec![0; 3072], labels: vec![0], shape: [3, 32, 32] };
+        let data = Data::new(&nothing, &nothing, &[0.0; 3], &[1.0; 3], Device::Cpu);
+        let (init_spec, sources) = (InitSpec::default(), Sources::default());
+        let subject =
+            Subject { model: &network, data: &data, init: &init_spec, checkpoints: &checkpoints, sources: &sources };
         for alpha in [0.0, 0.3, 0.7, 1.0, 1.5] {
             for mask in ["all", "layer2.0.conv1"] {
                 let source = Source::Point { run: run(), from: Tag::init(), to: Tag::last(), alpha };
                 let state = start(&model, &init(&[(mask, source)]), 1, &files.1).unwrap();
                 let spec = LineSpec { hold: Tag::init(), ..LineSpec::new(mask, vec![alpha], vec![]) };
-                let task = LineTask { spec: spec.clone(), done: HashSet::new() };
-                let line = Line::new(&spec, &model, &Ends::new(&subject, &[task]).unwrap()).unwrap();
+                let ends = Ends::new(&subject, &[LineTask { spec: spec.clone(), done: [].into() }]).unwrap();
+                let line = Line::new(&spec, &model, &ends).unwrap();
                 let values = |vector: Tensor| Vec::<f32>::try_from(vector).unwrap();
                 let there = Checkpoint { theta: values(line.theta(alpha)), buffers: values(line.buffers(alpha)) };
                 assert_taken(&model, mask, &state, &there, &initial(&model, &InitSpec::default(), 1));
