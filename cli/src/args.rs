@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{cancel, export, import, models, plan, results, run, status, submit, sweeps, watch};
+use crate::{cancel, export, import, models, plan, report, results, run, status, submit, suggest, sweeps, watch};
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
 /// checkpoints, and stores every point in a database.
@@ -91,6 +91,10 @@ pub enum Verb {
     Results(results::ResultsArgs),
     /// Draw a sweep's lines as SVG and PNG
     Plot(results::PlotArgs),
+    /// Write a sweep's results as one page, with figures and statistics
+    Report(report::ReportArgs),
+    /// Write a new sweep whose layers are trained by rules read off a sweep's lines of single layers
+    Suggest(suggest::SuggestArgs),
     /// Stop a sweep; what other sweeps need goes on
     Cancel(cancel::CancelArgs),
     /// Queue a sweep's failed jobs again

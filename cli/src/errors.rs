@@ -40,7 +40,8 @@ pub enum Failure {
 /// One mistake in a sweep file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// `LINE:COLUMN KEY`, `LINE:COLUMN` or a key, as far as it is known.
+    /// `LINE:COLUMN KEY` or `LINE:COLUMN`, after `FILE:` for a file that the sweep file extends, or a key, as far as it
+    /// is known.
     pub place: String,
     /// What is wrong and what would be right.
     pub message: String,
@@ -96,8 +97,17 @@ impl Failure {
 
 impl From<&Diagnostic> for Mistake {
     fn from(d: &Diagnostic) -> Self {
-        let place = format!("{}:{} {}", d.line, d.column, d.key);
-        Self { place: place.trim_end().to_owned(), message: d.message.clone() }
+        Self { place: d.place(), message: d.message.clone() }
+    }
+}
+
+/// A mistake with the file that it is in: places in a file that `file` extends begin with its name, from `file`'s folder.
+fn told(file: &str, mistake: &Mistake) -> String {
+    let is_here = mistake.place.is_empty() || mistake.place.starts_with(|c: char| c.is_ascii_digit());
+    match file.rsplit_once('/').filter(|_| !is_here) {
+        _ if is_here => format!("{file}:{mistake}"),
+        Some((folder, _)) => format!("{folder}/{mistake}"),
+        None => mistake.to_string(),
     }
 }
 
@@ -163,7 +173,7 @@ impl fmt::Display for Failure {
             Self::Other(error) => write!(f, "{error:#}"),
             Self::Usage(message) | Self::Unreachable(message) | Self::NotFound(message) => f.write_str(message),
             Self::Sweep { file, mistakes } => {
-                let lines: Vec<String> = mistakes.iter().map(|m| format!("{file}:{m}")).collect();
+                let lines: Vec<String> = mistakes.iter().map(|m| told(file, m)).collect();
                 f.write_str(&lines.join("\n"))
             }
             Self::Interrupted => f.write_str("interrupted; the same command goes on where it stopped"),

@@ -22,11 +22,13 @@ mod output;
 mod plan;
 mod plot;
 mod progress;
+mod report;
 mod results;
 mod run;
 mod signals;
 mod status;
 mod submit;
+mod suggest;
 mod summary;
 mod sweepfile;
 mod sweeps;
@@ -70,6 +72,8 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Status(args) => status::status(&global, output, args).await,
             Verb::Results(args) => results::results(&global, output, args).await,
             Verb::Plot(args) => results::plot(&global, output, args).await,
+            Verb::Report(args) => report::report(&global, output, args).await,
+            Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,

@@ -3,6 +3,7 @@
 //!
 //! Invariants: nothing in this crate does I/O, reads a clock, draws a random number or links libtorch. Data in, data out.
 
+pub mod assignment;
 pub mod checkpoint;
 pub mod data;
 pub mod digest;
@@ -10,8 +11,10 @@ pub mod job;
 pub mod line;
 pub mod mask;
 pub mod model;
+pub mod permute;
 pub mod run;
 pub mod shape;
+pub mod stats;
 pub mod sweep;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]

@@ -1,9 +1,11 @@
 //! The line probe: a straight line between two checkpoints of a run, along which some layers move.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
-use crate::digest::LineDigest;
+use crate::digest::{LineDigest, RunDigest};
 use crate::run::{CanonicalError, Tag, canonical_json};
 
 /// What happens to batch norm's running statistics on the line.
@@ -36,6 +38,58 @@ impl BatchNorm {
     }
 }
 
+/// Where `to` lies when it is no checkpoint of the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Elsewhere {
+    /// `to` is a checkpoint of another run of the same model.
+    Run {
+        /// That run.
+        run: RunDigest,
+    },
+    /// `to` is what the run's own scheme draws with another seed: a random initialisation. Layers that the run takes from
+    /// elsewhere are drawn too.
+    Init {
+        /// That seed.
+        seed: u64,
+    },
+}
+
+/// How the direction from `from` to `to` is scaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalize {
+    /// As it is: alpha = 1 is `to`.
+    #[default]
+    None,
+    /// Each filter (each row of a weight by its first axis) of the direction is given the norm of the same filter of
+    /// `from`; what has one axis (biases, batch norm) does not move (Li et al. 2018, arXiv 1712.09913, section 4).
+    Filter,
+}
+
+/// Something that is measured of a whole line and split, beside its points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Gauss length of the logit path (Lucas et al. 2021, arXiv 2104.11044, section 4.2): with z(alpha) the logits of one
+    /// example and n the unit vector along dz/dalpha, the length of n's path, averaged over examples; 0 for a straight one.
+    GaussLength,
+    /// Loss and accuracy of the mean over all alphas in [0, 1] of the predicted probabilities, and the best single alpha.
+    Ensemble,
+}
+
+/// Names of what workers report of whole lines.
+pub const MEASURED: [&str; 8] = [
+    "distance",
+    "distance-relative",
+    "cosine",
+    "gauss-length",
+    "ensemble-loss",
+    "ensemble-accuracy",
+    "best-alpha",
+    "best-accuracy",
+];
+
 /// One line. Its canonical form, with the run's digest, names the job that measures it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +118,19 @@ pub struct LineSpec {
     /// Images evaluated at a time. Matters to the result for `batch` and `recalibrate`, to rounding for the rest.
     #[serde(default = "default_batch_size")]
     pub batch_size: u32,
+    /// Where `to` lies, if not in the run itself. `hold` is then the word `from` or `to`.
+    #[serde(default)]
+    pub elsewhere: Option<Elsewhere>,
+    /// Permute the hidden units of `to` so that its weights lie closest to those of `from` (Ainsworth et al. 2023,
+    /// arXiv 2209.04836, algorithm 1) before the line is drawn.
+    #[serde(default)]
+    pub align: bool,
+    /// How the direction is scaled.
+    #[serde(default)]
+    pub normalize: Normalize,
+    /// What else is measured.
+    #[serde(default)]
+    pub measures: BTreeSet<Measure>,
 }
 
 /// Images evaluated at a time unless said otherwise.
@@ -72,19 +139,28 @@ pub fn default_batch_size() -> u32 {
 }
 
 impl LineSpec {
-    /// The canonical form: sorted keys, defaults left out.
-    pub fn canonical(&self) -> String {
-        let defaults = Self {
+    /// The line from `init` to `final` along which `mask` moves, with every other setting at its default.
+    pub fn new(mask: &str, alphas: Vec<f64>, splits: Vec<Split>) -> Self {
+        Self {
             from: Tag::init(),
             to: Tag::last(),
-            mask: String::new(),
+            mask: mask.to_owned(),
             hold: Tag::last(),
-            alphas: Vec::new(),
+            alphas,
             batch_norm: BatchNorm::default(),
-            splits: Vec::new(),
+            splits,
             subset: None,
             batch_size: default_batch_size(),
-        };
+            elsewhere: None,
+            align: false,
+            normalize: Normalize::default(),
+            measures: BTreeSet::new(),
+        }
+    }
+
+    /// The canonical form: sorted keys, defaults left out.
+    pub fn canonical(&self) -> String {
+        let defaults = Self::new("", vec![], vec![]);
         canonical_json(self, &defaults)
     }
 
@@ -96,6 +172,22 @@ impl LineSpec {
     /// The line's name within its run.
     pub fn digest(&self) -> LineDigest {
         LineDigest::of(self.canonical().as_bytes())
+    }
+
+    /// The other run that it needs, and which checkpoint of it.
+    pub fn needs(&self) -> Option<(&RunDigest, &Tag)> {
+        match &self.elsewhere {
+            Some(Elsewhere::Run { run }) => Some((run, &self.to)),
+            Some(Elsewhere::Init { .. }) | None => None,
+        }
+    }
+
+    /// True when what does not move is held at `to`, otherwise at `from`.
+    pub fn holds_to(&self) -> bool {
+        match self.elsewhere {
+            Some(_) => self.hold.as_str() == "to",
+            None => self.hold == self.to,
+        }
     }
 
     /// Number of points that measuring it gives.

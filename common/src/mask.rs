@@ -1,8 +1,11 @@
 //! Masks: which parameters move along a line.
 //!
-//! A mask is written as `all`; the name of a layer (`conv1`) or group (`stage:1`); or a glob (`conv*`, `*.bias`) over the
-//! names of layers and of parameters. Buffers of a batch-norm layer move when every parameter of that layer moves.
+//! A mask is written as `all`; the name of a layer (`conv1`) or group (`stage:1`); `first:2` or `last:2`, blocks counted
+//! from the input or from the output; a glob (`conv*`, `*.bias`) over the names of layers and of parameters; several of
+//! these joined by `+`; or `all-but:` and any of these. Buffers of a batch-norm layer move when every parameter of that
+//! layer moves.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use globset::GlobBuilder;
@@ -23,7 +26,7 @@ pub struct Mask {
 pub enum MaskError {
     /// No layer, group or parameter matches.
     #[error(
-        "`{label}` matches no layer of {architecture}. Its layers: {}. Its groups: {}",
+        "`{label}` matches no layer of {architecture}. Its layers: {}. Its groups: {}. It has {blocks} blocks",
         layers.join(", "),
         groups.join(", ")
     )]
@@ -36,6 +39,8 @@ pub enum MaskError {
         layers: Vec<String>,
         /// Groups that would match.
         groups: Vec<String>,
+        /// Number of blocks, for `first:K` and `last:K`.
+        blocks: usize,
     },
     /// Not a glob.
     #[error("`{label}` is not a pattern: {reason}")]
@@ -50,22 +55,15 @@ pub enum MaskError {
 impl Mask {
     /// The parameters of `model` that `label` names.
     pub fn resolve(label: &str, model: &Description) -> Result<Self, MaskError> {
-        let parameters = if label == "all" {
-            (0..model.parameters.len()).collect()
-        } else if let Some(layer) = model.layer(label) {
-            layer.parameters.clone().collect()
-        } else if let Some(group) = model.groups.iter().find(|g| g.name == label) {
-            group.parameters.clone()
-        } else {
-            matching(label, model)?
+        let parameters: Vec<usize> = match label.strip_prefix("all-but:") {
+            Some(rest) => {
+                let rest = union(rest, model)?;
+                (0..model.parameters.len()).filter(|i| !rest.contains(i)).collect()
+            }
+            None => union(label, model)?.into_iter().collect(),
         };
         if parameters.is_empty() {
-            return Err(MaskError::NoMatch {
-                label: label.to_owned(),
-                architecture: model.architecture.to_owned(),
-                layers: model.layers.iter().map(|l| l.name.clone()).collect(),
-                groups: model.groups.iter().map(|g| g.name.clone()).collect(),
-            });
+            return Err(no_match(label, model));
         }
         Ok(Self { label: label.to_owned(), parameters })
     }
@@ -86,6 +84,51 @@ impl Mask {
             let b = &model.buffers[i];
             b.offset..b.offset + b.len
         }))
+    }
+}
+
+/// The parameters of names joined by `+`, each of which must name some.
+fn union(label: &str, model: &Description) -> Result<BTreeSet<usize>, MaskError> {
+    let mut union = BTreeSet::new();
+    for name in label.split('+').map(str::trim) {
+        let parameters = named(name, model)?;
+        if parameters.is_empty() {
+            return Err(no_match(name, model));
+        }
+        union.extend(parameters);
+    }
+    Ok(union)
+}
+
+fn named(name: &str, model: &Description) -> Result<Vec<usize>, MaskError> {
+    let count = |prefix| name.strip_prefix(prefix).and_then(|k| k.parse::<usize>().ok());
+    let blocks = model.blocks.len();
+    if name == "all" {
+        Ok((0..model.parameters.len()).collect())
+    } else if let Some(layer) = model.layer(name) {
+        Ok(layer.parameters.clone().collect())
+    } else if let Some(group) = model.groups.iter().find(|g| g.name == name) {
+        Ok(group.parameters.clone())
+    } else if let Some(k) = count("first:").filter(|k| (1..=blocks).contains(k)) {
+        in_blocks(&model.blocks[..k], model)
+    } else if let Some(k) = count("last:").filter(|k| (1..=blocks).contains(k)) {
+        in_blocks(&model.blocks[blocks - k..], model)
+    } else {
+        matching(name, model)
+    }
+}
+
+fn in_blocks(blocks: &[String], model: &Description) -> Result<Vec<usize>, MaskError> {
+    blocks.iter().map(|block| named(block, model)).collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+}
+
+fn no_match(label: &str, model: &Description) -> MaskError {
+    MaskError::NoMatch {
+        label: label.to_owned(),
+        architecture: model.architecture.to_owned(),
+        layers: model.layers.iter().map(|l| l.name.clone()).collect(),
+        groups: model.groups.iter().map(|g| g.name.clone()).collect(),
+        blocks: model.blocks.len(),
     }
 }
 
@@ -140,6 +183,22 @@ mod tests {
         assert_eq!(names("kind:bias", &lenet), names("*.bias", &lenet));
         assert_eq!(names("all", &lenet).len(), 10);
         assert_eq!(names("head", &lenet), ["fc3.weight", "fc3.bias"]);
+    }
+
+    #[test]
+    fn masks_are_joined_counted_in_blocks_and_turned_round() {
+        let lenet = model("lenet5");
+        assert_eq!(names("fc3+conv1.bias", &lenet), ["conv1.bias", "fc3.weight", "fc3.bias"]);
+        assert_eq!(names("first:2", &lenet), names("conv*", &lenet));
+        assert_eq!(names("last:1", &lenet), names("head", &lenet));
+        assert_eq!(names("all-but:first:1+fc3", &lenet), names("conv2+fc1+fc2", &lenet));
+        let resnet = model("resnet20");
+        assert_eq!(names("first:1", &resnet), names("stem", &resnet));
+        assert_eq!(names("all-but:last:4", &resnet), names("stem", &resnet));
+        assert_eq!(names("first:5", &resnet), names("all", &resnet));
+        for wrong in ["first:0", "first:9", "fc1+fc9", "all-but:all", "all-but:fc9", ""] {
+            assert!(Mask::resolve(wrong, &lenet).is_err(), "{wrong}");
+        }
     }
 
     #[test]

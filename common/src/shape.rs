@@ -5,7 +5,10 @@
 //! to find `L(0)` and `L(1)` where the grid does not hit them. The *drop* is `L(0) - L(1)`; the numbers that are fractions
 //! of it ([`Path::plateau`], [`Path::half_drop`], [`Path::area`]) exist only where it is positive.
 //!
-//! Under `L -> c L + d` with `c > 0`, barrier and bump are multiplied by `c`; the other numbers stay as they are.
+//! Under `L -> c L + d` with `c > 0`, barrier, bump and nonconvexity are multiplied by `c`, and so is the height of a
+//! plateau's level above `L(1)`; the other numbers stay as they are. Only [`Path::set_back`] has a height of its own.
+
+mod convex;
 
 use std::ops::Range;
 
@@ -17,6 +20,10 @@ pub const MONOTONIC_TOLERANCE: f64 = 1e-3;
 
 /// Share of the drop within which [`Shape`] calls a stretch flat.
 pub const PLATEAU_TOLERANCE: f64 = 0.05;
+
+/// Rise in nats that [`Path::set_back`] allows unless said otherwise: a loss that grows by 0.1 multiplies the geometric
+/// mean of the probabilities given to the right classes by 0.90.
+pub const CRITICAL_RISE: f64 = 0.1;
 
 /// All numbers of one curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -37,6 +44,10 @@ pub struct Shape {
     pub half_drop: Option<f64>,
     /// [`Path::area`], no unit. None without a drop.
     pub area: Option<f64>,
+    /// [`Path::level`] of that plateau in nats. None without a drop or a plateau.
+    pub level: Option<f64>,
+    /// [`Path::nonconvexity`] in nats, at least 0.
+    pub nonconvexity: f64,
 }
 
 /// A curve whose shape cannot be told.
@@ -83,15 +94,18 @@ pub enum ShapeError {
 /// All numbers of the curve through `alphas` (increasing) and `losses` (nats, finite on [0, 1]).
 pub fn shape(alphas: &[f64], losses: &[f64]) -> Result<Shape, ShapeError> {
     let path = Path::new(alphas, losses)?;
+    let plateau = path.plateau(PLATEAU_TOLERANCE);
     Ok(Shape {
         start: path.start(),
         end: path.end(),
         barrier: path.barrier(),
         bump: path.bump(),
         monotonic: path.is_monotonic(MONOTONIC_TOLERANCE),
-        plateau: path.plateau(PLATEAU_TOLERANCE).map(|flat| flat.end - flat.start),
+        plateau: plateau.as_ref().map(|flat| flat.end - flat.start),
         half_drop: path.half_drop(),
         area: path.area(),
+        level: plateau.and_then(|flat| path.level(&flat)),
+        nonconvexity: path.nonconvexity(),
     })
 }
 
@@ -207,6 +221,70 @@ impl Path {
         Some(self.points.windows(2).map(|p| (p[1].0 - p[0].0) * f64::midpoint(height(p[0].1), height(p[1].1))).sum())
     }
 
+    /// Mean loss in nats on `stretch` of [0, 1], by the trapezoid rule. None when the stretch is empty.
+    ///
+    /// Of the plateau it is the plateau's level. A network that gives each of C classes the same probability has a loss
+    /// of exactly `ln C` ([`uniform_loss`]), and the plateaus of Vlaar & Frankle 2022 (arXiv 2106.16004) lie there: at
+    /// 2.30 to 2.32 for 10 classes, against ln 10 = 2.303.
+    pub fn level(&self, stretch: &Range<f64>) -> Option<f64> {
+        let (mut area, mut length) = (0.0, 0.0);
+        for ends in self.points.windows(2) {
+            let (from, to) = (ends[0].0.max(stretch.start), ends[1].0.min(stretch.end));
+            if from < to {
+                area += (to - from) * f64::midpoint(self.at(from), self.at(to));
+                length += to - from;
+            }
+        }
+        (length > 0.0).then(|| area / length)
+    }
+
+    /// How far one can go back from alpha = 1 before the loss first exceeds `L(1) + rise`: `1 - alpha` at that crossing,
+    /// linear between points; in [0, 1], and 1 when the loss stays within `rise` all the way to alpha = 0.
+    ///
+    /// For a line along which one layer moves and the rest is held at the trained state, it says how far the layer can
+    /// be set back towards its initial values. A layer is *critical* when it is small; `1 - set_back` is its criticality.
+    /// After the one-layer lines of Vlaar & Frankle 2022 (arXiv 2106.16004) and the module criticality of Neyshabur,
+    /// Sedghi & Zhang 2020 (arXiv 2008.11687), of which it is the case without noise and without the factor of the
+    /// layer's distance: how small alpha may become while the loss stays within epsilon.
+    pub fn set_back(&self, rise: f64) -> f64 {
+        let highest = self.end() + rise;
+        for ends in self.points.windows(2).rev() {
+            let ((a, before), (b, after)) = (ends[0], ends[1]);
+            if before > highest {
+                let crossing = a + (b - a) * ((before - highest) / (before - after));
+                return 1.0 - crossing;
+            }
+        }
+        1.0
+    }
+
+    /// Largest height of the curve above its lower convex envelope, in nats: the most by which a point lies above a
+    /// chord between any two others, `max over a1 <= a <= a2 of L(a) - chord(a1, a2)(a)`. 0 exactly for convex curves,
+    /// and never below the barrier, which knows the chord between the ends alone. The definition is ours.
+    pub fn nonconvexity(&self) -> f64 {
+        let envelope = convex::envelope(&self.points);
+        let mut segment = 0;
+        let mut highest = 0.0_f64;
+        for &(alpha, loss) in &self.points {
+            while envelope[segment + 1].0 < alpha {
+                segment += 1;
+            }
+            let ((a, from), (b, to)) = (envelope[segment], envelope[segment + 1]);
+            highest = highest.max(loss - (from + (to - from) * ((alpha - a) / (b - a))));
+        }
+        highest
+    }
+
+    /// The loss at `alpha` in [0, 1], linear between points.
+    fn at(&self, alpha: f64) -> f64 {
+        let after = self.points.partition_point(|p| p.0 < alpha).min(self.points.len() - 1);
+        if after == 0 {
+            return self.start();
+        }
+        let ((a, from), (b, to)) = (self.points[after - 1], self.points[after]);
+        from + (to - from) * ((alpha - a) / (b - a))
+    }
+
     /// `L(0) - L(1)` where it is positive.
     fn drop(&self) -> Option<f64> {
         Some(self.start() - self.end()).filter(|&drop| drop > 0.0)
@@ -215,6 +293,11 @@ impl Path {
     fn midpoint(&self) -> f64 {
         f64::midpoint(self.start(), self.end())
     }
+}
+
+/// Loss in nats of a network that gives each of `classes` classes the same probability: ln(classes).
+pub fn uniform_loss(classes: u32) -> f64 {
+    f64::from(classes).ln()
 }
 
 /// The loss at `alpha`, which lies within the grid.
@@ -229,161 +312,4 @@ fn loss_at(alphas: &[f64], losses: &[f64], alpha: f64) -> f64 {
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "these numbers are exact in binary")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn path(points: &[(f64, f64)]) -> Path {
-        let (alphas, losses): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
-        Path::new(&alphas, &losses).unwrap()
-    }
-
-    fn near(a: f64, b: f64) -> bool {
-        (a - b).abs() <= 1e-12 * (1.0 + a.abs().max(b.abs()))
-    }
-
-    #[test]
-    fn a_hill_has_a_barrier_above_the_chord_and_a_bump_above_the_lowest_loss_before() {
-        let hill = path(&[(0.0, 2.0), (0.25, 1.0), (0.5, 3.0), (1.0, 0.0)]);
-        assert_eq!(hill.barrier(), 2.0); // 3 above the chord's 1
-        assert_eq!(hill.bump(), 2.0); // from 1 to 3
-        assert!(!hill.is_monotonic(1.999));
-        assert!(hill.is_monotonic(2.0));
-        assert_eq!(hill.half_drop(), Some(0.25));
-        assert_eq!(hill.area(), Some((0.25 * 1.5 + 0.25 * 2.0 + 0.5 * 1.5) / 2.0));
-    }
-
-    #[test]
-    fn a_plateau_is_measured_before_the_fall_only() {
-        let flat = path(&[(0.0, 2.8), (0.1, 2.33), (0.5, 2.30), (0.98, 2.31), (1.0, 0.3)]);
-        assert_eq!(flat.plateau(0.05), Some(0.1..0.98));
-        assert!(flat.half_drop().unwrap() > 0.98);
-        let floor = path(&[(0.0, 2.1), (0.1, 1.3), (0.2, 0.3), (1.0, 0.3)]);
-        assert_eq!(floor.plateau(0.05), Some(0.0..0.0));
-    }
-
-    #[test]
-    fn half_drop_is_the_first_crossing_between_points() {
-        let line = path(&[(0.0, 4.0), (0.5, 1.0), (0.75, 3.0), (1.0, 0.0)]);
-        assert!(near(line.half_drop().unwrap(), 1.0 / 3.0));
-    }
-
-    #[test]
-    fn fractions_of_the_drop_need_a_drop() {
-        let rising = shape(&[0.0, 1.0], &[1.0, 2.0]).unwrap();
-        assert_eq!((rising.plateau, rising.half_drop, rising.area), (None, None, None));
-        assert_eq!((rising.barrier, rising.bump, rising.monotonic), (0.0, 1.0, false));
-        let level = shape(&[0.0, 1.0], &[1.0, 1.0]).unwrap();
-        assert_eq!((level.area, level.monotonic), (None, true));
-    }
-
-    #[test]
-    fn the_paper_s_lines_are_told_apart() {
-        // Vlaar & Frankle 2022: mean lines for weight decay 0 and 5e-4, digitised from their figures.
-        let alphas = [0.0, 0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.98, 1.0];
-        let none = [2.88, 2.41, 2.43, 2.65, 2.76, 2.50, 2.04, 1.31, 0.77, 0.52, 0.46, 0.49, 0.50, 0.52];
-        let mut decayed = [2.31; 14];
-        (decayed[0], decayed[1], decayed[2], decayed[13]) = (2.77, 2.54, 2.32, 0.324);
-        let (none, decayed) = (shape(&alphas, &none).unwrap(), shape(&alphas, &decayed).unwrap());
-        assert!(decayed.plateau > Some(0.8) && none.plateau < Some(0.2), "{decayed:?} {none:?}");
-        assert!(decayed.half_drop > none.half_drop && decayed.area > none.area);
-        assert!(near(none.bump, 2.76 - 2.41) && !none.monotonic && decayed.monotonic);
-    }
-
-    #[test]
-    fn what_is_no_curve_is_refused() {
-        assert_eq!(shape(&[0.0, 1.0], &[1.0]), Err(ShapeError::Lengths { alphas: 2, losses: 1 }));
-        assert_eq!(shape(&[0.0], &[1.0]), Err(ShapeError::TooShort { points: 1 }));
-        assert_eq!(shape(&[], &[]), Err(ShapeError::TooShort { points: 0 }));
-        assert_eq!(shape(&[0.0, 0.5, 0.5, 1.0], &[1.0; 4]), Err(ShapeError::Order { index: 2 }));
-        assert_eq!(shape(&[0.0, f64::NAN, 1.0], &[1.0; 3]), Err(ShapeError::Order { index: 1 }));
-        assert_eq!(shape(&[0.0, 0.9], &[1.0; 2]), Err(ShapeError::Span { first: 0.0, last: 0.9 }));
-        assert_eq!(shape(&[0.0, 0.5, 1.0], &[1.0, f64::NAN, 0.0]), Err(ShapeError::NotFinite { alpha: 0.5 }));
-        assert_eq!(shape(&[0.0, 1.0], &[f64::INFINITY, 0.0]), Err(ShapeError::NotFinite { alpha: 0.0 }));
-    }
-
-    #[test]
-    fn points_outside_0_and_1_count_only_for_the_ends() {
-        let wide = shape(&[-1.0, 0.0, 1.0, 2.0], &[f64::NAN, 2.0, 1.0, 9.0]).unwrap();
-        assert_eq!(Ok(wide), shape(&[0.0, 1.0], &[2.0, 1.0]));
-        let between = shape(&[-0.5, 0.5, 1.5], &[3.0, 1.0, 1.0]).unwrap();
-        assert_eq!((between.start, between.end), (2.0, 1.0));
-    }
-
-    prop_compose! {
-        /// A curve with losses from 0 to 10 on an even grid of 2 to 40 points.
-        fn curve()(losses in prop::collection::vec(0.0..10.0_f64, 2..40)) -> Path {
-            let last = (losses.len() - 1) as f64;
-            let alphas: Vec<f64> = (0..losses.len()).map(|i| i as f64 / last).collect();
-            Path::new(&alphas, &losses).unwrap()
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_straight_fall_has_no_barrier_half_its_area_and_its_half_drop_in_the_middle(
-            start in 1.0..10.0_f64, drop in 0.1..1.0_f64, steps in 1_usize..50,
-        ) {
-            let at = |i: usize| i as f64 / steps as f64;
-            let points: Vec<_> = (0..=steps).map(|i| (at(i), start - drop * at(i))).collect();
-            let line = path(&points);
-            prop_assert!(line.barrier() < 1e-12 && line.is_monotonic(1e-12));
-            prop_assert!(near(line.area().unwrap(), 0.5));
-            prop_assert!((line.half_drop().unwrap() - 0.5).abs() < 1e-9);
-            let flat = line.plateau(0.05).unwrap();
-            prop_assert!(flat.end - flat.start <= 0.05 + 1e-9);
-        }
-
-        #[test]
-        fn every_number_is_in_its_range(curve in curve(), tolerance in 0.0..0.5_f64) {
-            prop_assert!(curve.barrier() >= 0.0 && curve.bump() >= 0.0);
-            let highest = curve.points.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-            prop_assert!(highest - curve.start().max(curve.end()) <= curve.barrier() + 1e-12);
-            prop_assert!(curve.bump() >= curve.end() - curve.start());
-            if curve.start() > curve.end() {
-                let flat = curve.plateau(tolerance).unwrap();
-                prop_assert!((0.0..=1.0).contains(&(flat.end - flat.start)));
-                prop_assert!((0.0..=1.0).contains(&curve.half_drop().unwrap()));
-                prop_assert!(curve.area().unwrap().is_finite());
-            }
-        }
-
-        #[test]
-        fn the_unit_of_loss_scales_heights_and_leaves_fractions_alone(curve in curve(), power in -4_i32..5) {
-            // A power of two, so that rounding cannot tip a comparison.
-            let scale = 2.0_f64.powi(power);
-            let scaled = Path { points: curve.points.iter().map(|&(a, l)| (a, scale * l)).collect() };
-            prop_assert_eq!(scaled.barrier(), scale * curve.barrier());
-            prop_assert_eq!(scaled.bump(), scale * curve.bump());
-            prop_assert_eq!(scaled.plateau(0.05), curve.plateau(0.05));
-            prop_assert_eq!(scaled.half_drop(), curve.half_drop());
-            prop_assert_eq!(scaled.area(), curve.area());
-        }
-
-        #[test]
-        fn a_constant_added_to_the_loss_changes_no_number(curve in curve(), shift in -5.0..5.0_f64) {
-            prop_assume!((curve.start() - curve.end()).abs() > 0.1);
-            let shifted = Path { points: curve.points.iter().map(|&(a, l)| (a, l + shift)).collect() };
-            prop_assert!((shifted.barrier() - curve.barrier()).abs() < 1e-9);
-            prop_assert!((shifted.bump() - curve.bump()).abs() < 1e-9);
-            if let (Some(a), Some(b)) = (shifted.area(), curve.area()) {
-                prop_assert!((a - b).abs() < 1e-9);
-            }
-        }
-
-        #[test]
-        fn points_added_on_the_curve_change_no_height_nor_area(curve in curve()) {
-            let mut finer = vec![];
-            for p in curve.points.windows(2) {
-                finer.extend([p[0], (f64::midpoint(p[0].0, p[1].0), f64::midpoint(p[0].1, p[1].1))]);
-            }
-            finer.push((1.0, curve.end()));
-            let finer = path(&finer);
-            prop_assert!(near(finer.barrier(), curve.barrier()) && near(finer.bump(), curve.bump()));
-            if let (Some(a), Some(b)) = (finer.area(), curve.area()) {
-                prop_assert!((a - b).abs() < 1e-9 * (1.0 + a.abs()));
-            }
-        }
-    }
-}
+mod tests;

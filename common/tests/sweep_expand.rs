@@ -8,8 +8,8 @@ use transect_common::data::{DataSet, DataSpec, Split};
 use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Schedule, Tag, TrainSpec};
-use transect_common::sweep::{ExpandedRun, Expansion, Import, SweepFile};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Schedule, TrainSpec};
+use transect_common::sweep::{ExpandedRun, Expansion, Import, NeededData, SweepFile};
 
 /// The example of the design.
 const LENET_LAYERS: &str = r#"
@@ -92,15 +92,8 @@ fn a_file_without_lists_is_one_run_at_its_defaults() {
     assert_eq!(run.spec, RunSpec { data: DataSpec::new(DataSet::Mnist), model, origin });
     assert_eq!(run.digest, run.spec.digest());
     let line = LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: "all".into(),
-        hold: Tag::last(),
-        alphas: (0..25).map(|i| f64::from(i) / 24.0).collect(),
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
-        batch_size: 500,
+        ..LineSpec::new("all", (0..25).map(|i| f64::from(i) / 24.0).collect(), vec![Split::Train, Split::Test])
     };
     assert_eq!(run.lines, [line]);
 }
@@ -183,7 +176,7 @@ fn tables_are_axes_and_so_are_lists_inside_them() {
     assert_eq!(found[5].replace(r#""name":"step","every":3"#, r#""every":3,"name":"step""#), adamw);
     let sgd = Optimizer::Sgd { lr: 0.25, momentum: 0.0, weight_decay: 0.0, nesterov: false };
     assert_eq!(train(&sweep.runs[2]).optimizer, sgd);
-    assert_eq!(train(&sweep.runs[5]).optimizer, Optimizer::adamw());
+    assert_eq!(train(&sweep.runs[5]).optimizer, Optimizer::from_name("adamw").unwrap());
     assert_eq!(train(&sweep.runs[5]).schedule, Schedule::Step { every: 3, factor: 0.1 });
 }
 
@@ -307,4 +300,57 @@ fn the_sweeps_of_the_repository_are_right() {
         let sweep = SweepFile::parse_bytes(&std::fs::read(&file).unwrap());
         assert!(sweep.is_ok(), "{}: {}", file.display(), sweep.unwrap_err());
     }
+}
+
+#[test]
+fn augmentation_and_corruption_are_axes_of_tables() {
+    let text = "name = \"x\"\ndata.set = \"mnist\"\nmodel.architecture = \"mlp\"\ntrain.optimizer = \"sgd\"\n\
+                data.augment = [{ flip = true, crop = 4 }, {}]\n\
+                data.corruption = [{ name = \"none\" }, { name = \"blur\", sigma = [1, 2] }]\n";
+    let all = SweepFile::parse(text).unwrap().expand(&BTreeMap::new()).unwrap();
+    let data: Vec<String> =
+        all.runs.iter().map(|run| run.spec.canonical().split(",\"model\"").next().unwrap().to_owned()).collect();
+    let augment = r#""augment":{"crop":4,"flip":true},"#;
+    let blur = |sigma| format!(r#""corruption":{{"name":"blur","sigma":{sigma}}},"#);
+    let expected = [augment, ""].map(|augment| {
+        [String::new(), blur("1.0"), blur("2.0")]
+            .map(|corruption| format!(r#"{{"data":{{{augment}{corruption}"set":"mnist"}}"#))
+    });
+    assert_eq!(data, expected.concat());
+    // The plain one is the run that a file without these settings makes.
+    let plain = "name = \"x\"\ndata.set = \"mnist\"\nmodel.architecture = \"mlp\"\ntrain.optimizer = \"sgd\"\n";
+    let plain = SweepFile::parse(plain).unwrap().expand(&BTreeMap::new()).unwrap();
+    assert_eq!(plain.runs[0].digest, all.runs[3].digest);
+}
+
+#[test]
+fn a_sweep_says_which_data_it_reads() {
+    let needed = |data: &str| {
+        let text = format!("name = \"x\"\nmodel.architecture = \"mlp\"\ntrain.optimizer = \"sgd\"\n[data]\n{data}\n");
+        SweepFile::parse(&text).unwrap().data_sets()
+    };
+    let of = |set, partial| NeededData { set, partial, folder: None };
+    assert_eq!(needed("set = \"mnist\""), [of(DataSet::Mnist, false)]);
+    assert_eq!(needed("set = \"mnist\"\npartial = true"), [of(DataSet::Mnist, true)]);
+    assert_eq!(needed("set = \"mnist\"\npartial = [true, false]"), [of(DataSet::Mnist, false)]);
+    let both = [of(DataSet::Cifar100, true), of(DataSet::Spirals, true)];
+    assert_eq!(needed("set = [\"cifar100\", \"spirals\"]\npartial = true"), both);
+    let folders = needed("set = \"image-folder\"\nfolder = [\"a\", \"b/c\"]\nshape = [1, 8, 8]\nclasses = 2");
+    let of = |folder: &str| NeededData { set: DataSet::ImageFolder, partial: false, folder: Some(folder.into()) };
+    assert_eq!(folders, [of("a"), of("b/c")]);
+}
+
+#[test]
+fn models_take_the_shape_and_classes_of_their_data() {
+    let theta = |data: &str| {
+        let text = format!(
+            "name = \"x\"\nmodel.architecture = \"mlp\"\nmodel.mlp.widths = []\ntrain.optimizer = \"sgd\"\n[data]\n{data}\n"
+        );
+        let run = SweepFile::parse(&text).unwrap().expand(&BTreeMap::new()).unwrap().runs.remove(0).spec;
+        run.model.describe(run.data.input(), run.data.classes()).unwrap().theta_len()
+    };
+    assert_eq!(theta("set = \"cifar100\""), (3072 + 1) * 100);
+    assert_eq!(theta("set = \"spirals\""), (2 + 1) * 2);
+    assert_eq!(theta("set = \"spirals\"\nspirals.classes = 5"), (2 + 1) * 5);
+    assert_eq!(theta("set = \"image-folder\"\nfolder = \"a\"\nshape = [1, 4, 6]\nclasses = 7"), (24 + 1) * 7);
 }

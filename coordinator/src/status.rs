@@ -5,7 +5,7 @@ use std::fmt;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
-use transect_common::sweep::{Diagnostic, SweepErrors};
+use transect_common::sweep::SweepErrors;
 
 use crate::artifacts::ArtifactError;
 use crate::store::StoreError;
@@ -53,7 +53,7 @@ pub fn wrong_sweep(errors: &SweepErrors) -> Status {
     let violations = fitting(
         mistakes,
         DETAIL_BYTES,
-        |Diagnostic { line, column, key, message }| Violation(format!("{line}:{column} {key}"), message.clone()),
+        |mistake| Violation(mistake.place(), mistake.message.clone()),
         |more| Violation(String::new(), format!("and {more} more mistakes; mend these first")),
     );
     let violations =
@@ -156,10 +156,18 @@ fn logged(error: &dyn fmt::Display, status: Status) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use transect_common::sweep::Diagnostic;
+
     use super::*;
 
     fn mistakes(count: u32, message: &str) -> SweepErrors {
-        let mistake = |line| Diagnostic { line, column: 3, key: "train.lr".into(), message: message.to_owned() };
+        let mistake = |line| Diagnostic {
+            file: String::new(),
+            line,
+            column: 3,
+            key: "train.lr".into(),
+            message: message.to_owned(),
+        };
         SweepErrors((1..=count).map(mistake).collect())
     }
 

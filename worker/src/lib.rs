@@ -9,6 +9,7 @@ pub mod executor;
 pub mod nn;
 pub mod probe;
 pub mod random;
+pub mod sources;
 pub mod train;
 
 /// The work was asked to stop; not an error of the work.

@@ -22,13 +22,28 @@ pub enum Purpose {
     Augment,
     /// Which training labels are replaced (index 0) and by what (index 1).
     LabelNoise,
+    /// Noise on the values of one image, whatever the run; the index is split x 2^32 + the image's place in the files.
+    PixelNoise,
+    /// Where pixels or blocks go, whatever the run (index 0).
+    Shuffle,
+    /// One generated point, whatever the run; the index is split x 2^32 + point.
+    Point,
     /// Which numbers are dropped; the index is step x 2^16 + operation.
     Dropout,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [Self::Init, Self::Order, Self::Augment, Self::LabelNoise, Self::Dropout];
+    pub const ALL: [Self; 8] = [
+        Self::Init,
+        Self::Order,
+        Self::Augment,
+        Self::LabelNoise,
+        Self::PixelNoise,
+        Self::Shuffle,
+        Self::Point,
+        Self::Dropout,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -36,6 +51,9 @@ impl Purpose {
             Self::Order => "order",
             Self::Augment => "augment",
             Self::LabelNoise => "label-noise",
+            Self::PixelNoise => "pixel-noise",
+            Self::Shuffle => "shuffle",
+            Self::Point => "point",
             Self::Dropout => "dropout",
         }
     }

@@ -18,8 +18,8 @@ use transect_common::run::Tag;
 use transect_worker::Stop;
 use transect_worker::data::{Data, Images};
 use transect_worker::nn::{Model, Norm, Score, Tally};
-use transect_worker::probe::{LineTask, Point, ProbeError, measure};
-use truth::lines::measured;
+use transect_worker::probe::{LineTask, Point, ProbeError, Subject, measure};
+use truth::lines::{findings, points, subject};
 use truth::{described, formula, use_one_thread};
 
 const BATCH: usize = 4;
@@ -52,13 +52,17 @@ impl World {
         Self::new(ModelSpec::mlp(widths).describe([1, 5, 5], 4).unwrap(), seed)
     }
 
+    fn subject(&self) -> Subject<'_> {
+        subject(&self.model, &self.data, &self.ends)
+    }
+
     fn points(&self, task: LineTask) -> Vec<Point> {
-        measured(&self.model, &self.data, &self.ends, &[task])
+        points(findings(&self.subject(), &[task]))
     }
 
     fn refusal(&self, task: &LineTask) -> ProbeError {
-        let mut nothing = |_| panic!("a point was measured");
-        measure(&self.model, &self.data, &self.ends, std::slice::from_ref(task), &mut nothing).unwrap_err()
+        let mut nothing = |_| panic!("something was measured");
+        measure(&self.subject(), std::slice::from_ref(task), &mut nothing).unwrap_err()
     }
 
     /// The network evaluated with `checkpoint`'s own vectors.
@@ -91,15 +95,9 @@ impl World {
 
 fn task(mask: &str, alphas: &[f64]) -> LineTask {
     let spec = LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: alphas.to_vec(),
         batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
         batch_size: BATCH as u32,
+        ..LineSpec::new(mask, alphas.to_vec(), vec![Split::Train, Split::Test])
     };
     LineTask { spec, done: HashSet::new() }
 }
@@ -162,7 +160,7 @@ fn what_is_held_does_not_move() {
 fn points_come_line_by_line_along_alpha_and_done_ones_are_skipped() {
     let world = World::mlp(vec![6], 1);
     let mut lines = [task("all", &[0.0, 0.5, 1.0]), task("fc1", &[0.0, 1.0])];
-    let all = measured(&world.model, &world.data, &world.ends, &lines);
+    let all = points(findings(&world.subject(), &lines));
     let key = |p: &Point| (p.line, p.index, p.split);
     let expected: Vec<_> = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
         .into_iter()
@@ -170,7 +168,7 @@ fn points_come_line_by_line_along_alpha_and_done_ones_are_skipped() {
         .collect();
     assert_eq!(all.iter().map(key).collect::<Vec<_>>(), expected);
     lines[0].done = HashSet::from([(Split::Train, 0), (Split::Test, 0), (Split::Train, 1)]);
-    let rest = measured(&world.model, &world.data, &world.ends, &lines);
+    let rest = points(findings(&world.subject(), &lines));
     assert_eq!(rest, all[3..], "a line that goes on gives the same points");
 }
 
@@ -188,7 +186,7 @@ fn a_line_through_infinity_gives_points_and_no_error() {
 fn being_asked_to_stop_ends_the_group_after_the_point() {
     let world = World::mlp(vec![6], 1);
     let mut seen = 0;
-    let stopped = measure(&world.model, &world.data, &world.ends, &[task("all", &[0.0, 1.0])], &mut |_| {
+    let stopped = measure(&world.subject(), &[task("all", &[0.0, 1.0])], &mut |_| {
         seen += 1;
         if seen == 2 { Err(Stop) } else { Ok(()) }
     });

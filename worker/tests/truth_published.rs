@@ -18,7 +18,7 @@ use transect_common::model::ModelSpec;
 use transect_common::run::Tag;
 use transect_worker::data::Data;
 use transect_worker::nn::{Model, Norm, Tally};
-use truth::lines::Lines;
+use truth::lines::{Lines, subject};
 use truth::{assert_near, described, fixture, formula, use_one_thread, values};
 
 #[derive(Deserialize)]
@@ -145,5 +145,6 @@ fn lines_of_the_published_resnet20_are_pytorchs_in_every_batch_norm_mode() {
     let Some(folder) = shared() else { return };
     let model = Model::new(described("resnet20"), Device::Cpu);
     let truth = published();
-    truth.lines.check(Some(truth.subset), &model, &data(&folder), &ends(&folder, &model), 1e-4);
+    let (data, ends) = (data(&folder), ends(&folder, &model));
+    truth.lines.check(Some(truth.subset), &subject(&model, &data, &ends), 1e-4);
 }

@@ -65,6 +65,15 @@ pub enum Mark {
         /// Colour.
         color: Color,
     },
+    /// A filled polygon.
+    Polygon {
+        /// Its corners, at least three.
+        points: Vec<(f64, f64)>,
+        /// Colour.
+        color: Color,
+        /// 0 (unseen) to 1.
+        opacity: f64,
+    },
     /// A filled rectangle.
     Rectangle {
         /// Left, top.
@@ -106,6 +115,11 @@ impl Canvas {
     /// Draws straight lines through points.
     pub fn line(&mut self, points: Vec<(f64, f64)>, width: f64, color: Color, opacity: f64) {
         self.marks.push(Mark::Line { points, width, color, opacity });
+    }
+
+    /// Draws a filled polygon.
+    pub fn polygon(&mut self, points: Vec<(f64, f64)>, color: Color, opacity: f64) {
+        self.marks.push(Mark::Polygon { points, color, opacity });
     }
 
     /// Draws a filled rectangle.

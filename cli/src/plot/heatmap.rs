@@ -8,7 +8,9 @@ use super::palette;
 use super::panel::{AXIS, BOTTOM_GUTTER, TICK};
 use super::series::{Column, Panel, Trace};
 
-const ROW: f64 = 11.0;
+/// Heights of a row, lowest and highest, and what rows together should reach.
+const ROW: (f64, f64) = (11.0, 26.0);
+const WANTED_HEIGHT: f64 = 150.0;
 /// Below the whole line, which stands apart.
 const BELOW_WHOLE: f64 = 5.0;
 const WIDTH: f64 = 340.0;
@@ -65,17 +67,19 @@ fn picture(canvas: &mut Canvas, panel: &Panel, (x, top): (f64, f64), x_title: &s
     let margin = (alphas.1 - alphas.0) / 2.0 / (panel.traces[0].mean.len().max(2) - 1) as f64;
     let across = Scale::linear(alphas.0 - margin, alphas.1 + margin);
 
+    let height = (WANTED_HEIGHT / panel.traces.len() as f64).clamp(ROW.0, ROW.1);
     let mut y = top;
     for trace in &panel.traces {
         let name = canvas::shortened(&trace.label, NAME, WIDEST_NAME);
         let look = Type { bold: trace.label == "all", ..NAME };
-        canvas.text((x - 6.0, y + ROW / 2.0 + 3.0), name, Anchor::End, look);
+        canvas.text((x - 6.0, y + height / 2.0 + 3.0), name, Anchor::End, look);
         for (from, to, loss) in cells(trace) {
             let color = if loss.is_finite() { palette::viridis(colors.share(loss)) } else { NOTHING };
             let (from, to) = (x + across.share(from).max(0.0) * WIDTH, x + across.share(to).min(1.0) * WIDTH);
-            canvas.rectangle((from, y), (to - from, ROW), color);
+            // A little too wide, so that rounding to pixels leaves no gap to the next.
+            canvas.rectangle((from, y), (to - from + 0.4, height), color);
         }
-        y += ROW + if trace.label == "all" { BELOW_WHOLE } else { 0.0 };
+        y += height + if trace.label == "all" { BELOW_WHOLE } else { 0.0 };
     }
     for (alpha, label) in across.ticks(6) {
         let at = x + across.share(alpha) * WIDTH;

@@ -8,19 +8,20 @@
 //!
 //! A figure holds runs that differ in model, batch-norm mode and seed only; other settings make more figures.
 
-mod axis;
-mod canvas;
-mod caption;
-mod figure;
+pub mod axis;
+pub mod canvas;
+pub mod caption;
+pub mod figure;
 mod font;
-mod heatmap;
-mod legend;
-mod palette;
+pub mod grid;
+pub mod heatmap;
+pub mod legend;
+pub mod palette;
 mod panel;
-mod png;
-mod series;
+pub mod png;
+pub mod series;
 mod settings;
-mod svg;
+pub mod svg;
 
 use std::collections::BTreeSet;
 use std::io;

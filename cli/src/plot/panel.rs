@@ -6,6 +6,8 @@ use super::series::Trace;
 
 /// Numbers beside ticks.
 pub const TICK: Type = Type { size: 10.0, bold: false, color: Color::INK };
+/// Names of lines across.
+const LEVEL: Type = Type { size: 9.0, bold: false, color: Color::GREY };
 /// Titles of axes.
 pub const AXIS: Type = Type { size: 11.0, bold: false, color: Color::BLACK };
 
@@ -124,8 +126,38 @@ impl Axes<'_> {
         }
     }
 
+    /// Draws `(x, low, high)` as a band between low and high, cut off at the axes' ends, with a gap where an end is not
+    /// finite.
+    pub fn draw_band(&self, canvas: &mut Canvas, band: &[(f64, f64, f64)], color: Color, opacity: f64) {
+        let edge = |x: f64, y: f64| (self.across(x), self.up(self.y.share(y).clamp(0.0, 1.0)));
+        for stretch in band.split(|(_, low, high)| !low.is_finite() || !high.is_finite()) {
+            if stretch.len() > 1 {
+                let lower = stretch.iter().map(|&(x, low, _)| edge(x, low));
+                let upper = stretch.iter().rev().map(|&(x, _, high)| edge(x, high));
+                canvas.polygon(lower.chain(upper).collect(), color, opacity);
+            }
+        }
+    }
+
+    /// Draws each value that lies within the axes as a dot.
+    pub fn draw_dots(&self, canvas: &mut Canvas, values: &[(f64, f64)], radius: f64, color: Color) {
+        for &(x, y) in values.iter().filter(|(x, y)| self.x.holds(*x) && self.y.holds(*y)) {
+            canvas.dot((self.across(x), self.up(self.y.share(y))), radius, color);
+        }
+    }
+
+    /// Draws a line across at height `y`, with its name at its left end.
+    pub fn draw_level(&self, canvas: &mut Canvas, y: f64, name: &str) {
+        if self.y.holds(y) {
+            let at = self.up(self.y.share(y));
+            let ends = vec![(self.area.x, at), (self.area.x + self.area.width, at)];
+            canvas.line(ends, 0.9, Color(120, 120, 120), 1.0);
+            canvas.text((self.area.x + self.area.width - 3.0, at - 3.5), name, Anchor::End, LEVEL);
+        }
+    }
+
     /// Draws values as lines: a gap where one is not finite, a dot where one stands alone, cut off at the axes' ends.
-    fn draw_values(&self, canvas: &mut Canvas, values: &[(f64, f64)], width: f64, color: Color, opacity: f64) {
+    pub fn draw_values(&self, canvas: &mut Canvas, values: &[(f64, f64)], width: f64, color: Color, opacity: f64) {
         for stretch in values.split(|(_, y)| !y.is_finite()) {
             let shares: Vec<_> = stretch.iter().map(|&(x, y)| (self.across(x), self.y.share(y))).collect();
             if let [(x, share)] = shares[..]

@@ -25,10 +25,7 @@ pub fn svg(canvas: &Canvas) -> String {
 fn element(mark: &Mark) -> String {
     match mark {
         Mark::Line { points, width, color, opacity } => {
-            let mut path = String::new();
-            for &(x, y) in points {
-                let _ = write!(path, "{}{},{}", if path.is_empty() { "" } else { " " }, number(x), number(y));
-            }
+            let path = corners(points);
             let opacity =
                 if *opacity < 1.0 { format!(" stroke-opacity=\"{}\"", number(*opacity)) } else { String::new() };
             format!(
@@ -38,6 +35,12 @@ fn element(mark: &Mark) -> String {
                 number(*width)
             )
         }
+        Mark::Polygon { points, color, opacity } => format!(
+            "<polygon points=\"{}\" fill=\"{}\" fill-opacity=\"{}\"/>",
+            corners(points),
+            hex(*color),
+            number(*opacity)
+        ),
         Mark::Dot { at, radius, color } => format!(
             "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{}\"/>",
             number(at.0),
@@ -74,6 +77,15 @@ fn element(mark: &Mark) -> String {
             )
         }
     }
+}
+
+/// `0,0 1,2.5`
+fn corners(points: &[(f64, f64)]) -> String {
+    let mut path = String::new();
+    for &(x, y) in points {
+        let _ = write!(path, "{}{},{}", if path.is_empty() { "" } else { " " }, number(x), number(y));
+    }
+    path
 }
 
 /// At most two decimals: finer than anyone sees.

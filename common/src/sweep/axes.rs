@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
+use super::tree::Entry;
 use super::value::{Given, Val};
 
 /// One axis.
@@ -16,6 +17,8 @@ pub(super) struct Dimension {
     pub values: Vec<Val>,
     /// The axis and value that it hangs on: it multiplies only runs with that value. That axis hangs on none itself.
     pub when: Option<(usize, usize)>,
+    /// The axis that it goes along with, value by value: it multiplies nothing. That one goes along with none itself.
+    pub zipped: Option<usize>,
 }
 
 /// Settings of every run of a sweep. Axes are named by their index.
@@ -23,6 +26,8 @@ pub(super) struct Dimension {
 pub(super) struct Settings {
     pub fixed: Vec<(String, Val)>,
     pub axes: Vec<Dimension>,
+    /// What runs that others start from do otherwise, each as JSON text and as it was written.
+    pub withs: Vec<(String, Vec<Entry>)>,
 }
 
 /// One value of one axis: their indices.
@@ -32,7 +37,7 @@ impl Settings {
     pub fn add(&mut self, key: String, given: Given, when: Option<(usize, usize)>) {
         match given {
             Given::One(value) => self.fixed.push((key, value)),
-            Given::Axis(at, values) => self.axes.push(Dimension { key, at, values, when }),
+            Given::Axis(at, values) => self.axes.push(Dimension { key, at, values, when, zipped: None }),
         }
     }
 
@@ -42,9 +47,10 @@ impl Settings {
         fixed.chain(self.axes.iter().filter(move |axis| axis.key == key).flat_map(|axis| &axis.values))
     }
 
-    /// Axes that hang on none, in the file's order.
+    /// Axes that hang on none and go along with none, in the file's order.
     fn roots(&self) -> Vec<usize> {
-        let mut roots: Vec<usize> = (0..self.axes.len()).filter(|&i| self.axes[i].when.is_none()).collect();
+        let is_root = |&i: &usize| self.axes[i].when.is_none() && self.axes[i].zipped.is_none();
+        let mut roots: Vec<usize> = (0..self.axes.len()).filter(is_root).collect();
         roots.sort_by_key(|&i| self.axes[i].at);
         roots
     }
@@ -71,11 +77,17 @@ impl Settings {
         order
     }
 
+    /// The picks that one value of an axis brings: its own, then those of the axes that go along with it.
+    fn together(&self, root: usize, value: usize) -> Vec<Pick> {
+        let followers = (0..self.axes.len()).filter(|&i| self.axes[i].zipped == Some(root));
+        std::iter::once(root).chain(followers).map(|axis| (axis, value)).collect()
+    }
+
     /// How many ways an axis that hangs on none goes with those that hang on it.
     fn ways(&self, root: usize, hanging: &HashMap<Pick, Vec<usize>>) -> u128 {
         let below = |value: usize| {
-            let axes = hanging.get(&(root, value)).map_or(&[][..], Vec::as_slice);
-            product(axes.iter().map(|&i| self.axes[i].values.len() as u128))
+            let axes = self.together(root, value).into_iter().flat_map(|pick| hanging.get(&pick).into_iter().flatten());
+            product(axes.map(|&i| self.axes[i].values.len() as u128))
         };
         (0..self.axes[root].values.len()).map(below).fold(0, u128::saturating_add)
     }
@@ -99,8 +111,9 @@ impl Settings {
     }
 
     fn ways_below(&self, root: usize, value: usize, hanging: &HashMap<Pick, Vec<usize>>) -> Vec<Vec<Pick>> {
-        let axes = hanging.get(&(root, value)).map_or(&[][..], Vec::as_slice);
-        axes.iter().fold(vec![vec![(root, value)]], |ways, &axis| {
+        let together = self.together(root, value);
+        let axes = together.iter().flat_map(|pick| hanging.get(pick).into_iter().flatten());
+        axes.fold(vec![together.clone()], |ways, &axis| {
             let values: Vec<Vec<Pick>> = (0..self.axes[axis].values.len()).map(|v| vec![(axis, v)]).collect();
             joined(&ways, &values)
         })
@@ -117,6 +130,7 @@ impl Settings {
         for (key, json) in self.fixed.iter().map(|(key, value)| (key.as_str(), &value.json)).chain(picked) {
             let mut slot = &mut root;
             for part in key.split('.') {
+                // A table that is not there yet begins; one that is some other value cannot be: keys are checked.
                 slot = &mut slot[part];
             }
             *slot = json.clone();

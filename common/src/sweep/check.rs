@@ -1,38 +1,36 @@
 //! Checks of settings against each other. Axes are independent, so two settings fit in every run when each value of the
 //! one fits each value of the other: no check walks the product.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
 use super::axes::Settings;
-use super::probes::{Probe, masks, patterns_match};
+use super::cases::Case;
+use super::check_data::sets;
+use super::moments;
+use super::nearest::nearest;
+use super::probes::{Probe, Target, masks, patterns_match};
 use super::report::Report;
 use super::schema;
 use super::value::{Val, grouped};
 use super::{MAX_JOBS, MAX_POINTS, MAX_RUNS};
-use crate::data::{DataSet, DataSetInfo, Split};
+use crate::data::Split;
+use crate::mask::Mask;
 use crate::model::{Description, ModelSpec};
 use crate::run::{Optimizer, Tag, TrainSpec};
 
 /// Most parameters of a model: theta is then 4 GiB.
 const MAX_PARAMETERS: usize = 1 << 30;
 
-/// Every data set of the sweep, with the place that says so.
-pub(super) fn sets(settings: &Settings) -> Vec<(usize, &'static DataSetInfo)> {
-    let set = |value: &Val| {
-        let set = DataSet::ALL.into_iter().find(|set| set.name() == value.text())?;
-        Some((value.at, set.info()))
-    };
-    settings.values("data.set").filter_map(set).collect()
-}
-
 /// False, and reported, when the product has too many runs.
-pub(super) fn runs_fit(settings: &Settings, report: &mut Report) -> bool {
-    let count = settings.count();
-    if count <= MAX_RUNS as u128 {
+pub(super) fn runs_fit(cases: &[Case], report: &mut Report) -> bool {
+    let visible = || cases.iter().filter(|case| !case.is_source);
+    let count = visible().fold(0, |sum: u128, case| sum.saturating_add(case.settings.count()));
+    let Some(largest) = visible().max_by_key(|case| case.settings.count()).filter(|_| count > MAX_RUNS as u128) else {
         return true;
-    }
+    };
+    let settings = &largest.settings;
     let mut axes = settings.order();
     let sizes: Vec<String> =
         axes.iter().map(|&i| format!("{} ({})", settings.axes[i].key, settings.axes[i].values.len())).collect();
@@ -46,35 +44,39 @@ pub(super) fn runs_fit(settings: &Settings, report: &mut Report) -> bool {
     false
 }
 
-/// Checks `[data]` against the data sets.
-pub(super) fn data(settings: &Settings, report: &mut Report) {
-    for (_, set) in sets(settings) {
-        for (key, whole, split) in
-            [("data.train_size", set.train_size, Split::Train), ("data.test_size", set.test_size, Split::Test)]
-        {
-            for value in settings.values(key) {
-                let size = value.json.as_u64().unwrap_or(0);
-                if size > u64::from(whole) {
-                    let (whole, size) = (grouped(whole), grouped(size));
-                    report.add(value.at, key, format!("{} has {whole} {split} images, found {size}", set.name));
-                }
+/// Checks that what lines lead to, and what runs start from, are cases of the sweep.
+pub(super) fn targets(cases: &[Case], probes: &[Probe], report: &mut Report) {
+    let labels: Vec<&str> = cases.iter().filter_map(|case| case.label.as_deref()).collect();
+    let mut check = |at: usize, key: &str, label: &str| {
+        if !labels.contains(&label) {
+            let known =
+                if labels.is_empty() { "no cases".to_owned() } else { format!("the cases {}", labels.join(", ")) };
+            let hint = nearest(label, labels.iter().copied());
+            let hint = hint.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+            report.add(at, key, format!("there is no case \"{label}\"; this sweep has {known}{hint}"));
+        }
+    };
+    for case in cases {
+        for value in case.settings.values("init.from") {
+            if let Some(label) = value.json["case"].as_str() {
+                check(value.at, "init.from", label);
             }
         }
-        for key in ["data.mean", "data.std"] {
-            for value in settings.values(key) {
-                let (found, channels) = (value.items().len(), set.input[0] as usize);
-                if found != channels {
-                    let name = set.name;
-                    let message = format!("{name} needs one number for each of its {channels} channels, found {found}");
-                    report.add(value.at, key, message.replace("its 1 channels", "its 1 channel"));
-                }
+        for value in case.settings.values("init.layers") {
+            for label in value.items().iter().filter_map(|source| source["case"].as_str()) {
+                check(value.at, "init.layers", label);
             }
+        }
+    }
+    for ends in probes.iter().flat_map(|probe| &probe.ends) {
+        if let Some(Target::Case(label)) = &ends.target {
+            check(ends.to.0, "probe.to", label);
         }
     }
 }
 
 /// Checks settings of `[train]` against each other.
-pub(super) fn train(settings: &Settings, report: &mut Report) {
+pub(super) fn train(settings: &Settings, is_source: bool, report: &mut Report) {
     let default = TrainSpec::new(0, Optimizer::sgd());
     let mut epochs: Vec<u64> = settings.values("train.epochs").filter_map(|value| value.json.as_u64()).collect();
     if epochs.is_empty() {
@@ -89,7 +91,13 @@ pub(super) fn train(settings: &Settings, report: &mut Report) {
             report.add(value.at, "train.warmup_epochs", message);
         }
     }
-    for value in settings.values("train.keep") {
+    for value in settings.values("train.schedule.epochs") {
+        let epochs: Vec<u64> = value.items().iter().filter_map(Json::as_u64).collect();
+        if epochs.windows(2).any(|pair| pair[0] >= pair[1]) {
+            report.add(value.at, "train.schedule.epochs", "milestones must rise from one to the next");
+        }
+    }
+    for value in settings.values("train.keep").filter(|_| !is_source) {
         for (i, item) in value.items().iter().enumerate() {
             let epoch = item.as_str().and_then(|text| text.parse::<Tag>().ok()).and_then(|tag| tag.as_epoch());
             if let Some(epoch) = epoch.filter(|&epoch| u64::from(epoch) > fewest) {
@@ -102,14 +110,26 @@ pub(super) fn train(settings: &Settings, report: &mut Report) {
 
 /// Checks that the checkpoints that probes ask for are kept by every run.
 pub(super) fn kept(settings: &Settings, probes: &[Probe], report: &mut Report) {
-    let tags = |value: &Val| -> BTreeSet<Tag> {
-        value.items().iter().filter_map(|item| item.as_str()?.parse().ok()).collect()
-    };
-    let keeps = settings.values("train.keep").map(tags);
-    let always = keeps.reduce(|a, b| &a & &b).unwrap_or_else(|| TrainSpec::new(0, Optimizer::sgd()).keep);
-    let kept = always.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
+    let default = TrainSpec::new(0, Optimizer::sgd());
+    let fewest =
+        |key: &str, default: u64| settings.values(key).filter_map(|value| value.json.as_u64()).min().unwrap_or(default);
+    let epochs = fewest("train.epochs", default.epochs.into()) as u32;
+    let images = sets(settings).iter().filter_map(|(_, data)| data.images(Split::Train)).min();
+    let images = fewest("data.train_size", images.unwrap_or(u32::MAX).into());
+    let batch = settings.values("train.batch_size").filter_map(|value| value.json.as_u64()).max();
+    let steps = u64::from(epochs) * images.div_ceil(batch.unwrap_or(default.batch_size.into()).max(1));
+    let keeps = settings.values("train.keep").map(|value| moments::kept(value.items(), epochs, steps));
+    let always = keeps.reduce(|a, b| &a & &b).unwrap_or(default.keep);
+    let listed = always.iter().map(Tag::as_str).take(20).collect::<Vec<_>>().join(", ");
+    let kept = if always.len() > 20 { format!("{listed}, ...") } else { listed };
+    if always.len() > moments::MOST {
+        let at = settings.values("train.keep").next().map_or(0, |value| value.at);
+        report.add(at, "train.keep", format!("a run keeps at most {} checkpoints; keep fewer", moments::MOST));
+        return;
+    }
     for ends in probes.iter().flat_map(|probe| &probe.ends) {
-        for (key, (at, tag)) in [("probe.from", &ends.from), ("probe.to", &ends.to)] {
+        let to = (!matches!(ends.target, Some(Target::Init(_)))).then_some(("probe.to", &ends.to));
+        for (key, (at, tag)) in [("probe.from", &ends.from)].into_iter().chain(to) {
             if !always.contains(tag) {
                 let message =
                     format!("checkpoint \"{tag}\" is not kept by every run; add it to train.keep, which has: {kept}");
@@ -152,17 +172,16 @@ pub(super) fn models(settings: &Settings) -> Vec<Variant> {
 }
 
 /// Checks every model against every data set and every probe, and the number of jobs.
-pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &mut Report) {
+pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], work: &mut Work, report: &mut Report) {
     let models = models(settings);
-    let mut work = Work::default();
     let mut known: HashMap<(&str, Vec<String>), Work> = HashMap::new();
     let runs = settings.count() / models.len().max(1) as u128;
     for model in &models {
-        for (i, (_, set)) in sets(settings).into_iter().enumerate() {
-            let description = match model.spec.describe(set.input, set.classes) {
+        for (i, (_, data)) in sets(settings).into_iter().enumerate() {
+            let description = match model.spec.describe(data.input(), data.classes()) {
                 Ok(description) => description,
                 Err(error) => {
-                    report.add(model.at, "model", format!("{error} ({})", set.name));
+                    report.add(model.at, "model", format!("{error} ({})", data.set.name()));
                     continue;
                 }
             };
@@ -177,6 +196,7 @@ pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &
             let layers = description.layers.iter().map(|layer| layer.name.clone()).collect();
             let one = known.entry((model.spec.name(), layers)).or_insert_with(|| {
                 patterns_match(probes, &description, report);
+                layers_match(settings, &description, report);
                 Work::of_one(probes, &description)
             });
             // The data set does not matter to the number of lines either: the first stands for all.
@@ -186,7 +206,27 @@ pub(super) fn models_and_probes(settings: &Settings, probes: &[Probe], report: &
             }
         }
     }
-    work.fits(probes, report);
+}
+
+/// Reports rules and starts of layers that the model does not have.
+fn layers_match(settings: &Settings, model: &Description, report: &mut Report) {
+    let mut check = |at: usize, key: &str, mask: Option<&str>| {
+        if let Some(Err(error)) = mask.map(|mask| Mask::resolve(mask, model)) {
+            report.add(at, key, error.to_string());
+        }
+    };
+    for value in settings.values("train.layers") {
+        value.items().iter().for_each(|rule| check(value.at, "train.layers", rule["mask"].as_str()));
+    }
+    for value in settings.values("init.layers") {
+        value.items().iter().for_each(|source| check(value.at, "init.layers", source["layers"].as_str()));
+    }
+    for value in settings.values("init.from") {
+        let skipped = value.json["skip"].as_array().into_iter().flatten();
+        for mask in skipped.chain([&value.json["layers"]]) {
+            check(value.at, "init.from", mask.as_str());
+        }
+    }
 }
 
 /// How much the probes of a sweep measure.

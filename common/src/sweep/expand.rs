@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
-use super::axes::{Pick, Settings};
-use super::check::{Work, sets};
-use super::probes::{Probe, lines, patterns_match};
+use super::axes::Settings;
+use super::cases::Case;
+use super::check::Work;
+use super::check_data::sets;
+use super::expander::Expander;
+use super::probes::{Probe, Target, lines, patterns_match};
 use super::report::Report;
-use super::{Axis, ExpandedRun, Expansion, Import};
+use super::{Axis, Expansion, Import, SweepFile};
+use crate::data::Split;
 use crate::line::LineSpec;
-use crate::model::ModelSpec;
-use crate::run::{Origin, RunSpec, Tag};
+use crate::run::Tag;
 
 /// Checks the imports that a sweep walks against its data and probes.
 pub(super) fn imports_fit(
@@ -31,11 +34,11 @@ pub(super) fn imports_fit(
             report.add(name.at, "imported.runs", message);
             continue;
         };
-        for (at, set) in sets(settings) {
-            if (set.input, set.classes) != (import.input, import.classes) {
+        for (at, data) in sets(settings) {
+            if (data.input(), data.classes()) != (import.input, import.classes) {
                 let shape = |[c, h, w]: [u32; 3], classes| format!("images of {c}x{h}x{w} in {classes} classes");
-                let (has, needs) = (shape(set.input, set.classes), shape(import.input, import.classes));
-                let message = format!("{} has {has}, but `{}` was imported for {needs}", set.name, name.text());
+                let (has, needs) = (shape(data.input(), data.classes()), shape(import.input, import.classes));
+                let message = format!("{} has {has}, but `{}` was imported for {needs}", data.set.name(), name.text());
                 report.add(at, "data.set", message);
             }
         }
@@ -62,81 +65,55 @@ pub(super) fn imports_fit(
     work.fits(probes, report);
 }
 
-/// The product. Settings and imports are checked.
-pub(super) fn expand(
-    name: &str,
-    settings: &Settings,
-    probes: &[Probe],
-    imports: &BTreeMap<String, Import>,
-) -> Expansion {
-    let order = settings.order();
-    let rank: HashMap<usize, usize> = order.iter().enumerate().map(|(rank, &axis)| (axis, rank)).collect();
-    let mut known: HashMap<String, Vec<LineSpec>> = HashMap::new();
-    let mut seen = HashSet::new();
-    let mut runs = vec![];
-    for picks in settings.combinations() {
-        let spec = run(settings, &picks, imports);
-        let digest = spec.digest();
-        if !seen.insert(digest.clone()) {
-            continue;
+/// The product of every case, then the runs that only others need. Settings and imports are checked.
+pub(super) fn expand(file: &SweepFile, imports: &BTreeMap<String, Import>, report: &mut Report) -> Expansion {
+    let mut expander = Expander::new(&file.cases, imports, report);
+    let mut known: HashMap<String, Vec<(LineSpec, Option<Target>)>> = HashMap::new();
+    for (index, case) in file.cases.iter().enumerate().filter(|(_, case)| !case.is_source) {
+        for picks in case.settings.combinations().into_iter().filter(|picks| file.rules.keep(case, picks)) {
+            let Some(spec) = expander.spec(index, &picks, &mut vec![]) else {
+                continue;
+            };
+            let Some(place) = expander.add(index, &picks, &spec) else {
+                continue;
+            };
+            // Lines depend on the model and the number of images alone.
+            let (input, classes) = (spec.data.input(), spec.data.classes());
+            let images = [Split::Train, Split::Test].map(|split| spec.data.images(split));
+            let key = json!([spec.model, input, classes, images]).to_string();
+            let lines = known.entry(key).or_insert_with(|| {
+                let model = spec.model.describe(input, classes);
+                lines(&file.probes, &model.expect("models were checked against their data"), &spec.data)
+            });
+            let lines =
+                lines.iter().filter_map(|(line, target)| expander.led(index, &picks, &spec, line, target.as_ref()));
+            let lines: Vec<LineSpec> = lines.collect();
+            expander.runs[place].lines = lines;
         }
-        // Lines depend on the model and the number of images alone.
-        let key = json!([spec.model, spec.data.set, spec.data.train_size, spec.data.test_size]).to_string();
-        let lines = known.entry(key).or_insert_with(|| {
-            let info = spec.data.set.info();
-            let model = spec.model.describe(info.input, info.classes);
-            lines(probes, &model.expect("models were checked against their data"), &spec.data)
-        });
-        runs.push(ExpandedRun { digest, lines: lines.clone(), settings: picked(settings, picks, &rank), spec });
     }
-    Expansion { name: name.to_owned(), axes: axes(settings, &order), runs }
+    let axes = axes(&file.cases);
+    let runs = expander.finish(&file.rules);
+    Expansion { name: file.name.clone(), axes, runs }
 }
 
-fn run(settings: &Settings, picks: &[Pick], imports: &BTreeMap<String, Import>) -> RunSpec {
-    let mut tree = settings.assemble(picks);
-    let data = serde_json::from_value(tree["data"].take()).expect("checked settings make a data description");
-    if let Some(name) = tree["imported"].as_str() {
-        let import = &imports[name];
-        let origin = Origin::Imported { checkpoints: import.checkpoints.clone() };
-        return RunSpec { data, model: import.model.clone(), origin }.canonicalised();
-    }
-    let section = |json: Json| if json.is_null() { Json::Object(Map::new()) } else { json };
-    let mut train = section(tree["train"].take());
-    if train["seed"].is_null() {
-        train["seed"] = Json::from(0);
-    }
-    let architecture = tree["model"]["architecture"].take();
-    let mut model = section(tree["model"][architecture.as_str().unwrap_or_default()].take());
-    model["architecture"] = architecture;
-    let model: ModelSpec = serde_json::from_value(model).expect("checked options make a model");
-    let origin = Origin::Trained {
-        init: serde_json::from_value(section(tree["init"].take())).expect("checked settings make an initialisation"),
-        train: serde_json::from_value(train).expect("checked settings make a recipe"),
-    };
-    RunSpec { data, model, origin }.canonicalised()
-}
-
-/// Settings of one run, in the axes' order.
-fn picked(settings: &Settings, mut picks: Vec<Pick>, rank: &HashMap<usize, usize>) -> Map<String, Json> {
-    picks.sort_by_key(|(axis, _)| rank[axis]);
-    let setting = |(axis, value): Pick| {
-        let axis = &settings.axes[axis];
-        (axis.key.clone(), axis.values[value].json.clone())
-    };
-    picks.into_iter().map(setting).collect()
-}
-
-/// The axes; those that hang on different values of another axis but are of one setting are one axis.
-fn axes(settings: &Settings, order: &[usize]) -> Vec<Axis> {
+/// The axes of every case. Those of one setting are one axis, as are those that hang on different values of another;
+/// labels of cases come first.
+fn axes(cases: &[Case]) -> Vec<Axis> {
+    let labels: Vec<Json> = cases.iter().filter_map(|case| case.label.as_deref().map(Json::from)).collect();
     let mut axes: Vec<Axis> = vec![];
-    let mut known: HashMap<&str, (usize, HashSet<String>)> = HashMap::new();
-    for axis in order.iter().map(|&i| &settings.axes[i]) {
-        let (index, seen) = known.entry(&axis.key).or_insert_with(|| {
-            axes.push(Axis { setting: axis.key.clone(), values: vec![] });
-            (axes.len() - 1, HashSet::new())
-        });
-        let new = axis.values.iter().filter(|value| seen.insert(value.json.to_string()));
-        axes[*index].values.extend(new.map(|value| value.json.clone()));
+    if !labels.is_empty() {
+        axes.push(Axis { setting: "case".to_owned(), values: labels });
+    }
+    let mut seen: HashSet<(String, String)> = HashSet::new();
+    for settings in cases.iter().filter(|case| !case.is_source).map(|case| &case.settings) {
+        for axis in settings.order().iter().map(|&i| &settings.axes[i]) {
+            let index = axes.iter().position(|known| known.setting == axis.key).unwrap_or_else(|| {
+                axes.push(Axis { setting: axis.key.clone(), values: vec![] });
+                axes.len() - 1
+            });
+            let new = axis.values.iter().filter(|value| seen.insert((axis.key.clone(), value.json.to_string())));
+            axes[index].values.extend(new.map(|value| value.json.clone()));
+        }
     }
     axes
 }

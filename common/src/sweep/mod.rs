@@ -4,25 +4,34 @@
 //! imports that the file names and gives runs (deduplicated by digest) with their lines.
 
 mod axes;
+mod bundle;
+mod cases;
 mod check;
+mod check_data;
+mod claims;
 mod expand;
+mod expander;
 mod file;
+mod moments;
 mod nearest;
 mod options;
+mod overlay;
 mod probes;
+mod recipes;
 mod report;
+mod rules;
 mod schema;
 mod settings;
+mod starts;
 mod tree;
 mod value;
 
 use std::collections::BTreeMap;
 
-pub use options::check_options;
-
-use axes::Settings;
+use cases::Case;
 use probes::Probe;
 use report::{Report, Source};
+use rules::Rules;
 use value::grouped;
 
 use crate::data::DataSet;
@@ -30,6 +39,10 @@ use crate::digest::{ArtifactDigest, RunDigest};
 use crate::line::LineSpec;
 use crate::model::ModelSpec;
 use crate::run::{RunSpec, Tag};
+
+pub use bundle::{extended_path, extends_of, with_base};
+pub use claims::{Claim, Expectation};
+pub use options::check_options;
 
 /// Largest sweep file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -43,6 +56,8 @@ pub const MAX_POINTS: u64 = 50_000_000;
 /// One mistake in a sweep file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// The file, when it is one that the sweep file extends; empty for the sweep file itself.
+    pub file: String,
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
@@ -53,8 +68,19 @@ pub struct Diagnostic {
     pub message: String,
 }
 
+impl Diagnostic {
+    /// Where it is: `LINE:COLUMN KEY`, after `FILE:` for a file that the sweep file extends.
+    pub fn place(&self) -> String {
+        let file = if self.file.is_empty() { String::new() } else { format!("{}:", self.file) };
+        format!("{file}{}:{} {}", self.line, self.column, self.key).trim_end().to_owned()
+    }
+}
+
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
+        }
         write!(f, "{}:{}: ", self.line, self.column)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -79,6 +105,17 @@ pub struct Import {
     pub classes: u32,
     /// Its checkpoints.
     pub checkpoints: BTreeMap<Tag, ArtifactDigest>,
+}
+
+/// Data that a sweep reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededData {
+    /// The set.
+    pub set: DataSet,
+    /// Every run accepts fewer images than the whole set has.
+    pub partial: bool,
+    /// Of an image folder: which one, below the data folder.
+    pub folder: Option<String>,
 }
 
 /// One axis of the product.
@@ -120,8 +157,10 @@ pub struct Expansion {
 pub struct SweepFile {
     source: Source,
     name: String,
-    settings: Settings,
+    cases: Vec<Case>,
+    rules: Rules,
     probes: Vec<Probe>,
+    claims: Vec<Claim>,
 }
 
 impl SweepFile {
@@ -131,14 +170,20 @@ impl SweepFile {
         if text.len() > MAX_FILE_BYTES {
             let (found, most) = (grouped(text.len()), grouped(MAX_FILE_BYTES));
             let message = format!("the file has {found} bytes, at most {most} (1 MiB) are read");
-            return Err(SweepErrors(vec![Diagnostic { line: 1, column: 1, key: String::new(), message }]));
+            return Err(SweepErrors(vec![Diagnostic {
+                file: String::new(),
+                line: 1,
+                column: 1,
+                key: String::new(),
+                message,
+            }]));
         }
         let source = Source::new(text);
         let mut report = Report::default();
         let file = file::read(text, &mut report);
         report.finish(&source)?;
-        let (name, settings, probes) = file.expect("a file without mistakes was read whole");
-        Ok(Self { source, name, settings, probes })
+        let file::Read { name, cases, rules, probes, claims } = file.expect("a file without mistakes was read whole");
+        Ok(Self { source, name, cases, rules, probes, claims })
     }
 
     /// Reads a sweep file from bytes, which may not be UTF-8.
@@ -148,9 +193,9 @@ impl SweepFile {
             Err(error) => {
                 let at = error.valid_up_to();
                 let valid = std::str::from_utf8(&bytes[..at]).unwrap_or_default();
-                let (line, column) = Source::new(valid).location(at);
+                let (file, line, column) = Source::new(valid).location(at);
                 let message = format!("not UTF-8: byte {at} is 0x{:02x}; save the file as UTF-8", bytes[at]);
-                Err(SweepErrors(vec![Diagnostic { line, column, key: String::new(), message }]))
+                Err(SweepErrors(vec![Diagnostic { file, line, column, key: String::new(), message }]))
             }
         }
     }
@@ -160,26 +205,41 @@ impl SweepFile {
         &self.name
     }
 
-    /// Names of imports that the file walks, to be looked up before [`SweepFile::expand`].
-    pub fn imported(&self) -> Vec<&str> {
-        self.settings.values("imported").map(value::Val::text).collect()
+    /// What the sweep is asked, for its report.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
     }
 
-    /// Data sets that the sweep reads, each once, and whether it accepts fewer images than the whole set has.
-    pub fn data_sets(&self) -> Vec<(DataSet, bool)> {
-        let is_true = |value: &value::Val| value.json == serde_json::Value::Bool(true);
-        let mut partial = self.settings.values("data.partial").peekable();
-        let partial = partial.peek().is_some() && partial.all(is_true);
-        let names = self.settings.values("data.set").map(value::Val::text);
-        let set = |name: &str| DataSet::ALL.into_iter().find(|set| set.name() == name).map(|set| (set, partial));
-        names.filter_map(set).collect()
+    /// Names of imports that the file walks or starts from, each once, to be looked up before [`SweepFile::expand`].
+    pub fn imported(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.cases.iter().flat_map(|case| starts::imports(&case.settings)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Data that the sweep reads, each once.
+    pub fn data_sets(&self) -> Vec<NeededData> {
+        let mut needed: Vec<NeededData> = vec![];
+        for data in self.cases.iter().flat_map(|case| check_data::needed(&case.settings)) {
+            match needed.iter_mut().find(|known| (known.set, &known.folder) == (data.set, &data.folder)) {
+                Some(known) => known.partial &= data.partial,
+                None => needed.push(data),
+            }
+        }
+        needed
     }
 
     /// The product: runs and their lines. `imports` holds those of [`SweepFile::imported`] that are stored.
     pub fn expand(&self, imports: &BTreeMap<String, Import>) -> Result<Expansion, SweepErrors> {
         let mut report = Report::default();
-        expand::imports_fit(&self.settings, &self.probes, imports, &mut report);
+        for case in &self.cases {
+            expand::imports_fit(&case.settings, &self.probes, imports, &mut report);
+        }
         report.finish(&self.source)?;
-        Ok(expand::expand(&self.name, &self.settings, &self.probes, imports))
+        let mut report = Report::default();
+        let expansion = expand::expand(self, imports, &mut report);
+        report.finish(&self.source)?;
+        Ok(expansion)
     }
 }

@@ -1,14 +1,17 @@
 //! Reads `[[probe]]` tables and turns them into the lines of a run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::axes::Settings;
+use super::cases::With;
 use super::report::Report;
 use super::schema::{self, Kind};
 use super::settings::{missing, table, unknown};
-use super::tree::{Node, Value};
+use super::starts::with;
+use super::tree::{Entry, Node, Value};
 use super::value::{Val, given, grid, grouped, one};
 use crate::data::{DataSpec, Split};
-use crate::line::{BatchNorm, LineSpec, default_batch_size};
+use crate::line::{BatchNorm, LineSpec, Measure, Normalize, default_batch_size};
 use crate::mask::Mask;
 use crate::model::Description;
 use crate::run::Tag;
@@ -32,6 +35,20 @@ pub(super) struct Probe {
     batch_norm: Vec<BatchNorm>,
     subset: Vec<Option<u32>>,
     batch_size: Vec<u32>,
+    align: Vec<bool>,
+    normalize: Vec<Normalize>,
+    measures: BTreeSet<Measure>,
+}
+
+/// What is at alpha = 1 when it is not of the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    /// The run of that case with the same values on all other axes.
+    Case(String),
+    /// The run that differs by this, as JSON text.
+    With(String),
+    /// A random initialisation with this seed.
+    Init(u64),
 }
 
 /// Where a line begins, ends, and where the rest is held, with the places in the file that say so.
@@ -39,6 +56,8 @@ pub(super) struct Probe {
 pub(super) struct Ends {
     pub from: (usize, Tag),
     pub to: (usize, Tag),
+    pub target: Option<Target>,
+    /// For a target: the word `from` or `to`.
     pub hold: Tag,
 }
 
@@ -46,7 +65,12 @@ impl Probe {
     /// Lines for one mask.
     pub fn lines_per_mask(&self, model: &Description) -> usize {
         let batch_norm = if model.has_batch_norm() { self.batch_norm.len() } else { 1 };
-        self.ends.len() * batch_norm * self.subset.len() * self.batch_size.len()
+        self.ends.len()
+            * batch_norm
+            * self.subset.len()
+            * self.batch_size.len()
+            * self.align.len()
+            * self.normalize.len()
     }
 
     /// Points that one line measures.
@@ -56,24 +80,26 @@ impl Probe {
 
     /// The same for probes that measure the same.
     fn fingerprint(&self) -> String {
-        let ends: Vec<_> = self.ends.iter().map(|e| (e.from.1.as_str(), e.to.1.as_str(), e.hold.as_str())).collect();
+        let end = |e: &Ends| (e.from.1.clone(), e.to.1.clone(), e.target.clone(), e.hold.clone());
+        let ends: Vec<_> = self.ends.iter().map(end).collect();
         let layers: Vec<&str> = self.layers.iter().map(Val::text).collect();
-        let Self { alphas, splits, batch_norm, subset, batch_size, .. } = self;
-        format!("{:?}", (ends, layers, alphas, splits, batch_norm, subset, batch_size))
+        let Self { alphas, splits, batch_norm, subset, batch_size, align, normalize, measures, .. } = self;
+        format!("{:?}", (ends, layers, alphas, splits, batch_norm, subset, batch_size, align, normalize, measures))
     }
 }
 
-/// Reads every `[[probe]]`.
-pub(super) fn probes(node: &Node, report: &mut Report) -> Vec<Probe> {
+/// Reads every `[[probe]]`, and what the runs that lines lead to differ by.
+pub(super) fn probes(node: &Node, report: &mut Report) -> (Vec<Probe>, Vec<With>) {
     let Value::List(items) = &node.value else {
         report.add(node.at, "probe", format!("must be written with two brackets, [[probe]], found {node}"));
-        return vec![];
+        return Default::default();
     };
+    let mut scratch = Settings::default();
     let (mut names, mut known, mut grids) = (HashSet::new(), HashMap::new(), HashMap::new());
     let mut probes: Vec<Probe> = vec![];
     let mut room = MAX_ENDS;
     for (i, item) in items.iter().enumerate() {
-        let Some(mut probe) = probe(item, &mut room, report) else {
+        let Some(mut probe) = probe(item, &mut room, &mut scratch, report) else {
             continue;
         };
         if let Some(name) = &probe.name
@@ -89,14 +115,15 @@ pub(super) fn probes(node: &Node, report: &mut Report) -> Vec<Probe> {
         probe.grid = *grids.entry(alphas).or_insert(i);
         probes.push(probe);
     }
-    probes
+    (probes, scratch.withs)
 }
 
-fn probe(node: &Node, room: &mut usize, report: &mut Report) -> Option<Probe> {
+fn probe(node: &Node, room: &mut usize, scratch: &mut Settings, report: &mut Report) -> Option<Probe> {
     let entries = table("probe", node, report)?;
     let before = report.len();
     let mut values: HashMap<&str, Vec<Val>> = HashMap::new();
     let mut alphas = None;
+    let mut to = None;
     for entry in entries {
         let Some(setting) = schema::PROBE.iter().find(|setting| setting.name == entry.key) else {
             unknown("probe", entry, schema::PROBE.iter().map(|setting| setting.name), report);
@@ -104,6 +131,7 @@ fn probe(node: &Node, room: &mut usize, report: &mut Report) -> Option<Probe> {
         };
         let key = format!("probe.{}", setting.name);
         match (setting.name, &setting.kind) {
+            ("to", kind) => to = self::to(kind, &entry.node, scratch, report),
             ("alphas", kind) => alphas = self::alphas(&key, kind, &entry.node, report),
             ("kind" | "name", kind) => {
                 values.insert(setting.name, one(kind, &key, &entry.node, report).into_iter().collect());
@@ -133,7 +161,7 @@ fn probe(node: &Node, room: &mut usize, report: &mut Report) -> Option<Probe> {
     let all = || vec![Val::new(node.at, "all")];
     let read = Probe {
         at: node.at,
-        ends: ends(node.at, &values, room, report),
+        ends: ends(node.at, &values, to, room, report),
         grid: 0,
         layers: values.remove("layers").unwrap_or_else(all),
         alphas: alphas.unwrap_or_else(|| (0..25).map(|i| f64::from(i) / 24.0).collect()),
@@ -146,6 +174,18 @@ fn probe(node: &Node, room: &mut usize, report: &mut Report) -> Option<Probe> {
         batch_size: values
             .get("batch_size")
             .map_or_else(|| vec![default_batch_size()], |given| given.iter().map(whole).collect()),
+        align: values
+            .get("align")
+            .map_or_else(|| vec![false], |given| given.iter().map(|value| value.json == true).collect()),
+        normalize: values.get("normalize").map_or_else(
+            || vec![Normalize::None],
+            |given| {
+                given.iter().map(|v| if v.text() == "filter" { Normalize::Filter } else { Normalize::None }).collect()
+            },
+        ),
+        measures: values.get("measures").map_or_else(BTreeSet::new, |given| {
+            given.iter().filter_map(|value| serde_json::from_value(value.json.clone()).ok()).collect()
+        }),
         name: values.remove("name").and_then(|mut name| name.pop()),
     };
     if report.len() > before {
@@ -193,13 +233,19 @@ fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<Ve
 }
 
 /// Every combination of `from`, `to` and `hold`; `room` is for how many there still is room.
-fn ends(at: usize, values: &HashMap<&str, Vec<Val>>, room: &mut usize, report: &mut Report) -> Vec<Ends> {
+fn ends(
+    at: usize,
+    values: &HashMap<&str, Vec<Val>>,
+    to: Option<Vec<(usize, Tag, Option<Target>)>>,
+    room: &mut usize,
+    report: &mut Report,
+) -> Vec<Ends> {
     let tags = |name: &str| {
         let given = values.get(name)?.iter();
         Some(given.filter_map(|value| Some((value.at, value.text().parse::<Tag>().ok()?))).collect::<Vec<_>>())
     };
     let from = tags("from").unwrap_or_else(|| vec![(at, Tag::init())]);
-    let to = tags("to").unwrap_or_else(|| vec![(at, Tag::last())]);
+    let to = to.unwrap_or_else(|| vec![(at, Tag::last(), None)]);
     let hold = tags("hold");
     let count = from.len().saturating_mul(to.len()).saturating_mul(hold.as_ref().map_or(1, Vec::len));
     if count > *room {
@@ -211,84 +257,183 @@ fn ends(at: usize, values: &HashMap<&str, Vec<Val>>, room: &mut usize, report: &
     *room -= count;
     let mut ends = vec![];
     for from in &from {
-        for to in &to {
-            if from.1 == to.1 {
+        for (to_at, to_tag, target) in &to {
+            let to = (*to_at, to_tag.clone());
+            if from.1 == to.1 && target.is_none() {
                 let message = format!("a line needs two checkpoints, but `from` and `to` are both {}", from.1);
                 report.add(to.0.max(from.0), if to.0 > from.0 { "probe.to" } else { "probe.from" }, message);
                 continue;
             }
-            let default = [(at, to.1.clone())];
+            let word = |word: &str| word.parse::<Tag>().expect("a word is a tag");
+            let default = [(at, word("to"))];
             for hold in hold.as_deref().unwrap_or(&default) {
-                if hold.1 != from.1 && hold.1 != to.1 {
-                    let message =
-                        format!("must be `from` or `to` of the line ({} or {}), found {}", from.1, to.1, hold.1);
-                    report.add(hold.0, "probe.hold", message);
+                let (at, mut hold) = hold.clone();
+                // Elsewhere both ends may be called the same, so there the words stay.
+                if target.is_none() {
+                    hold = match hold.as_str() {
+                        "from" => from.1.clone(),
+                        "to" => to.1.clone(),
+                        _ => hold,
+                    };
+                } else if hold != word("from") && hold != word("to") {
+                    let message = format!("must be \"from\" or \"to\" for a line that leaves its run, found {hold}");
+                    report.add(at, "probe.hold", message);
+                    continue;
                 }
-                ends.push(Ends { from: from.clone(), to: to.clone(), hold: hold.1.clone() });
+                if target.is_none() && hold != from.1 && hold != to.1 {
+                    let message = format!("must be `from` or `to` of the line ({} or {}), found {hold}", from.1, to.1);
+                    report.add(at, "probe.hold", message);
+                }
+                ends.push(Ends { from: from.clone(), to: to.clone(), target: target.clone(), hold });
             }
         }
     }
     ends
 }
 
+/// `to`: checkpoints of the run, or ends elsewhere, or a list of these.
+fn to(
+    kind: &Kind,
+    node: &Node,
+    scratch: &mut Settings,
+    report: &mut Report,
+) -> Option<Vec<(usize, Tag, Option<Target>)>> {
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut all = vec![];
+    for item in items {
+        if let Value::Table(entries) = &item.value {
+            all.extend(target(item.at, entries, scratch, report).map(|(tag, target)| (item.at, tag, Some(target))));
+        } else {
+            let given = given(kind, "probe.to", item, report)?.values();
+            all.extend(given.iter().filter_map(|value| Some((value.at, value.text().parse().ok()?, None))));
+        }
+    }
+    let mut seen = HashSet::new();
+    for (at, tag, target) in &all {
+        if !seen.insert((tag, target)) {
+            report.add(*at, "probe.to", "is there twice; give each end once");
+        }
+    }
+    if items.is_empty() {
+        report.add(node.at, "probe.to", "an axis needs at least one value, found an empty list");
+    }
+    Some(all)
+}
+
+/// An end elsewhere: its checkpoint and where it is found.
+fn target(at: usize, entries: &[Entry], scratch: &mut Settings, report: &mut Report) -> Option<(Tag, Target)> {
+    const KEY: &str = "probe.to";
+    let (mut tag, mut targets) = (None, vec![]);
+    for entry in entries {
+        let Some(setting) = schema::TARGET.iter().find(|setting| setting.name == entry.key) else {
+            unknown(KEY, entry, schema::TARGET.iter().map(|setting| setting.name), report);
+            return None;
+        };
+        let key = format!("{KEY}.{}", setting.name);
+        if setting.name == "with" {
+            let json = with(&key, &entry.node, scratch, report)?;
+            targets.push(Target::With(json.to_string()));
+            continue;
+        }
+        let value = one(&setting.kind, &key, &entry.node, report)?;
+        match setting.name {
+            "checkpoint" => tag = value.text().parse::<Tag>().ok(),
+            "case" => targets.push(Target::Case(value.text().to_owned())),
+            "init" => targets.push(Target::Init(value.json.as_u64()?)),
+            _ => {
+                let json = serde_json::json!({ "train": { "seed": value.json } });
+                scratch.add_with(at, &json);
+                targets.push(Target::With(json.to_string()));
+            }
+        }
+    }
+    let Ok([target]) = <[Target; 1]>::try_from(targets) else {
+        report.add(at, KEY, "give one of seed, case, with (another run) or init (a random initialisation)");
+        return None;
+    };
+    let is_init = matches!(target, Target::Init(_));
+    if is_init && tag.is_some() {
+        report.add(at, KEY, "a random initialisation has no checkpoint; leave checkpoint out");
+    }
+    let default = if is_init { Tag::init() } else { Tag::last() };
+    Some((tag.unwrap_or(default), target))
+}
+
+/// Words of `layers` that stand for several masks.
+fn written_out(word: &str, model: &Description) -> Option<Vec<String>> {
+    let counted = |end: &str| (1..=model.blocks.len()).map(|k| format!("{end}:{k}")).collect();
+    match word {
+        "each" => Some(model.layers.iter().map(|layer| layer.name.clone()).collect()),
+        "each-block" => Some(model.blocks.clone()),
+        "from-bottom" => Some(counted("first")),
+        "from-top" => Some(counted("last")),
+        _ => None,
+    }
+}
+
 /// Reports patterns that match nothing of a model.
 pub(super) fn patterns_match(probes: &[Probe], model: &Description, report: &mut Report) {
-    for pattern in probes.iter().flat_map(|probe| &probe.layers).filter(|pattern| pattern.text() != "each") {
+    for pattern in probes.iter().flat_map(|probe| &probe.layers).filter(|p| written_out(p.text(), model).is_none()) {
         if let Err(error) = Mask::resolve(pattern.text(), model) {
             report.add(pattern.at, "probe.layers", error.to_string());
         }
     }
 }
 
-/// The masks of a probe for one model: its patterns, with `each` written out, each mask once.
+/// The masks of a probe for one model: its patterns, with words such as `each` written out, each mask once.
 pub(super) fn masks(probe: &Probe, model: &Description) -> Vec<String> {
     let mut masks: Vec<String> = vec![];
     let mut seen = HashSet::new();
     for pattern in &probe.layers {
-        let labels: Vec<&str> = match pattern.text() {
-            "each" => model.layers.iter().map(|layer| layer.name.as_str()).collect(),
-            label => vec![label],
-        };
-        masks.extend(labels.into_iter().filter(|label| seen.insert(label.to_string())).map(str::to_owned));
+        let labels = written_out(pattern.text(), model).unwrap_or_else(|| vec![pattern.text().to_owned()]);
+        masks.extend(labels.into_iter().filter(|label| seen.insert(label.clone())));
     }
     masks
 }
 
-/// The lines of every probe for one model, each once, in the file's order.
-pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> Vec<LineSpec> {
+/// The lines of every probe for one model, each once, in the file's order, and where those lead that leave their run.
+pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> Vec<(LineSpec, Option<Target>)> {
     let mut lines = vec![];
     let mut seen = HashSet::new();
-    let info = data.set.info();
-    let images = data.train_size.unwrap_or(info.train_size).max(data.test_size.unwrap_or(info.test_size));
+    // Where only the files know how many images there are, no subset is known to be all of them.
+    let images = data.images(Split::Train).zip(data.images(Split::Test)).map(|(train, test)| train.max(test));
     for probe in probes {
         let masks = masks(probe, model);
-        for ends in &probe.ends {
-            for &batch_norm in &probe.batch_norm {
-                let batch_norm = if model.has_batch_norm() { batch_norm } else { BatchNorm::None };
-                for &subset in &probe.subset {
-                    let subset = subset.filter(|&n| n < images);
-                    for &batch_size in &probe.batch_size {
-                        for mask in &masks {
-                            let tags = (ends.from.1.clone(), ends.to.1.clone(), ends.hold.clone());
-                            let key = (mask.clone(), tags, batch_norm.name(), subset, batch_size);
-                            if seen.insert((key, probe.grid, probe.splits.clone())) {
-                                lines.push(LineSpec {
-                                    from: ends.from.1.clone(),
-                                    to: ends.to.1.clone(),
-                                    mask: mask.clone(),
-                                    hold: ends.hold.clone(),
-                                    alphas: probe.alphas.clone(),
-                                    batch_norm,
-                                    splits: probe.splits.clone(),
-                                    subset,
-                                    batch_size,
-                                });
-                            }
-                        }
-                    }
+        for (ends, variant) in probe.ends.iter().flat_map(|ends| probe.variants(model).map(move |v| (ends, v))) {
+            for mask in &masks {
+                let line = LineSpec {
+                    from: ends.from.1.clone(),
+                    to: ends.to.1.clone(),
+                    hold: ends.hold.clone(),
+                    subset: variant.subset.filter(|&n| images.is_none_or(|images| n < images)),
+                    measures: probe.measures.clone(),
+                    ..LineSpec { mask: mask.clone(), ..variant.clone() }
+                };
+                // The grid's number stands for its alphas, which are many.
+                let short = LineSpec { alphas: vec![], ..line.clone() };
+                if seen.insert((short.canonical(), ends.target.clone(), probe.grid)) {
+                    lines.push((LineSpec { alphas: probe.alphas.clone(), ..line }, ends.target.clone()));
                 }
             }
         }
     }
     lines
+}
+
+impl Probe {
+    /// Every combination of how a line is measured, as a line without ends, mask and alphas.
+    fn variants(&self, model: &Description) -> impl Iterator<Item = LineSpec> {
+        let batch_norm = if model.has_batch_norm() { self.batch_norm.clone() } else { vec![BatchNorm::None] };
+        let mut all = vec![LineSpec::new("", vec![], self.splits.clone())];
+        let mut vary = |change: &dyn Fn(&LineSpec) -> Vec<LineSpec>| all = all.iter().flat_map(change).collect();
+        vary(&|line| batch_norm.iter().map(|&batch_norm| LineSpec { batch_norm, ..line.clone() }).collect());
+        vary(&|line| self.subset.iter().map(|&subset| LineSpec { subset, ..line.clone() }).collect());
+        vary(&|line| self.batch_size.iter().map(|&batch_size| LineSpec { batch_size, ..line.clone() }).collect());
+        vary(&|line| self.align.iter().map(|&align| LineSpec { align, ..line.clone() }).collect());
+        vary(&|line| self.normalize.iter().map(|&normalize| LineSpec { normalize, ..line.clone() }).collect());
+        all.into_iter()
+    }
 }

@@ -1,5 +1,8 @@
 //! Collects mistakes by byte offset and turns them into diagnostics with lines and columns.
 
+use std::collections::HashSet;
+
+use super::bundle::parts;
 use super::{Diagnostic, SweepErrors};
 
 /// Most mistakes that one answer lists; what is left is counted.
@@ -20,12 +23,15 @@ impl Source {
         Self { text: text.to_owned(), lines: std::iter::once(0).chain(starts).collect() }
     }
 
-    /// Line and column (in characters) of a byte offset, both from 1.
-    pub fn location(&self, at: usize) -> (u32, u32) {
+    /// File (empty for the sweep file itself), line and column (in characters) of a byte offset, both from 1.
+    pub fn location(&self, at: usize) -> (String, u32, u32) {
         let at = self.text.floor_char_boundary(at);
-        let line = self.lines.partition_point(|&start| start <= at);
+        let line_of = |at: usize| self.lines.partition_point(|&start| start <= at);
+        let line = line_of(at);
         let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
-        (line as u32, column as u32)
+        let parts = parts(&self.text);
+        let part = parts.iter().rev().find(|part| part.at <= at).unwrap_or(&parts[0]);
+        (part.name.to_owned(), (line - line_of(part.at) + 1) as u32, column as u32)
     }
 }
 
@@ -55,17 +61,19 @@ impl Report {
         }
         // Stable, so that mistakes of one place stay in the order in which they were found.
         self.found.sort_by_key(|(at, ..)| *at);
-        self.found.dedup();
+        // What all cases share is read, and found wrong, once for each.
+        let mut seen = HashSet::new();
+        self.found.retain(|mistake| seen.insert(mistake.clone()));
         let left_out = self.found.len().saturating_sub(MOST);
         let diagnostic = |(at, key, message): &(usize, String, String)| {
-            let (line, column) = source.location(*at);
-            Diagnostic { line, column, key: key.clone(), message: message.clone() }
+            let (file, line, column) = source.location(*at);
+            Diagnostic { file, line, column, key: key.clone(), message: message.clone() }
         };
         let mut listed: Vec<_> = self.found.iter().take(MOST).map(diagnostic).collect();
         if left_out > 0 {
-            let (line, column) = source.location(self.found[MOST].0);
+            let (file, line, column) = source.location(self.found[MOST].0);
             let message = format!("{left_out} more mistakes from here on are not listed");
-            listed.push(Diagnostic { line, column, key: String::new(), message });
+            listed.push(Diagnostic { file, line, column, key: String::new(), message });
         }
         Err(SweepErrors(listed))
     }

@@ -15,6 +15,8 @@ pub(super) struct Setting {
 pub(super) enum Kind {
     /// One of some names. `what` says what they name.
     Choice { what: &'static str, of: &'static [&'static str] },
+    /// The name of one of some variants of a table. `what` says what they are.
+    Variant { what: &'static str, of: &'static [Variant] },
     /// A whole number within bounds.
     Whole { min: u64, max: u64 },
     /// A number in a domain.
@@ -29,6 +31,10 @@ pub(super) enum Kind {
     Mask,
     /// A word of letters, digits, `-`, `_` and `.`.
     Name,
+    /// Words as in `Name` with `/` between them, none of them `.` or `..`: a folder below the data folder.
+    Path,
+    /// A BLAKE3 digest: 64 hexadecimal digits.
+    Digest,
     /// A list by nature, of at most `most` items; `distinct`: each at most once.
     List { of: &'static Kind, most: usize, distinct: bool },
     /// A table. With several variants, its `name` says which one.
@@ -54,6 +60,8 @@ pub(super) enum Domain {
     BelowOne,
     /// 0 to 1, 0 excluded.
     UpToOne,
+    /// 0 to 16, 0 excluded.
+    UpTo16,
 }
 
 impl Domain {
@@ -66,6 +74,7 @@ impl Domain {
                 Self::Share => (0.0..=1.0).contains(&x),
                 Self::BelowOne => (0.0..1.0).contains(&x),
                 Self::UpToOne => x > 0.0 && x <= 1.0,
+                Self::UpTo16 => x > 0.0 && x <= 16.0,
             }
     }
 
@@ -78,6 +87,7 @@ impl Domain {
             Self::Share => "from 0 to 1",
             Self::BelowOne => "at least 0 and below 1",
             Self::UpToOne => "above 0 and at most 1",
+            Self::UpTo16 => "above 0 and at most 16",
         }
     }
 }
@@ -87,16 +97,24 @@ impl Kind {
     pub fn noun(&self) -> String {
         match self {
             Self::Choice { what, of } => format!("{what} ({})", of.join(", ")),
+            Self::Variant { what, of } => format!("{what} ({})", variant_names(of).join(", ")),
             Self::Whole { .. } => "a whole number".to_owned(),
             Self::Number(_) => "a number".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Tag | Self::Moment => "the name of a checkpoint, such as \"final\"".to_owned(),
             Self::Mask => "\"all\", \"each\", or the name or pattern of layers".to_owned(),
             Self::Name => "a name".to_owned(),
+            Self::Path => "a folder below the data folder, such as \"flowers/small\"".to_owned(),
+            Self::Digest => "64 hexadecimal digits".to_owned(),
             Self::List { of, .. } => format!("a list, each item {}", of.noun()),
             Self::Table(_) => "a table".to_owned(),
         }
     }
+}
+
+/// The names of variants.
+pub(super) fn variant_names(variants: &'static [Variant]) -> Vec<&'static str> {
+    variants.iter().map(|variant| variant.name).collect()
 }
 
 const fn setting(name: &'static str, kind: Kind) -> Setting {
@@ -121,15 +139,56 @@ const LARGEST_BATCH: u64 = 65_536;
 const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// `[data]`.
-pub(super) static DATA: [Setting; 8] = [
-    required("set", Kind::Choice { what: "a data set", of: &["mnist", "fashion-mnist", "cifar10"] }),
+pub(super) static DATA: [Setting; 15] = [
+    required(
+        "set",
+        Kind::Choice {
+            what: "a data set",
+            of: &["mnist", "fashion-mnist", "cifar10", "cifar100", "spirals", "image-folder"],
+        },
+    ),
     whole("train_size", 1, IMAGES),
     whole("test_size", 1, IMAGES),
+    setting("balanced", Kind::Flag),
     number("label_noise", Domain::Share),
+    setting("corruption", Kind::Table(&CORRUPTIONS)),
     setting("partial", Kind::Flag),
     setting("mean", Kind::List { of: &Kind::Number(Domain::Finite), most: 16, distinct: false }),
     setting("std", Kind::List { of: &Kind::Number(Domain::Positive), most: 16, distinct: false }),
     setting("augment", Kind::Table(&[Variant { name: "", settings: &AUGMENT }])),
+    setting("spirals", Kind::Table(&[Variant { name: "", settings: &SPIRALS }])),
+    setting("folder", Kind::Path),
+    setting("shape", Kind::List { of: &Kind::Whole { min: 1, max: 4096 }, most: 3, distinct: false }),
+    whole("classes", 1, LARGEST_LABELS),
+    setting("content", Kind::Digest),
+];
+
+/// Labels are bytes.
+const LARGEST_LABELS: u64 = 256;
+
+static CORRUPTIONS: [Variant; 5] = [
+    Variant { name: "none", settings: &[] },
+    Variant { name: "gaussian-noise", settings: &GAUSSIAN_NOISE },
+    Variant { name: "blur", settings: &BLUR },
+    Variant { name: "pixel-shuffle", settings: &PIXEL_SHUFFLE },
+    Variant { name: "block-shuffle", settings: &BLOCK_SHUFFLE },
+];
+
+static GAUSSIAN_NOISE: [Setting; 2] =
+    [required("level", Kind::Number(Domain::Positive)), whole("seed", 0, LARGEST_SEED)];
+
+static BLUR: [Setting; 1] = [required("sigma", Kind::Number(Domain::UpTo16))];
+
+static PIXEL_SHUFFLE: [Setting; 1] = [whole("seed", 0, LARGEST_SEED)];
+
+static BLOCK_SHUFFLE: [Setting; 2] =
+    [required("blocks", Kind::Whole { min: 2, max: 4096 }), whole("seed", 0, LARGEST_SEED)];
+
+static SPIRALS: [Setting; 4] = [
+    whole("classes", 2, LARGEST_LABELS),
+    number("turns", Domain::Positive),
+    number("noise", Domain::NotNegative),
+    whole("seed", 0, LARGEST_SEED),
 ];
 
 static AUGMENT: [Setting; 2] = [setting("flip", Kind::Flag), whole("crop", 0, 16)];
@@ -202,30 +261,94 @@ pub(super) fn options(architecture: &str) -> &'static [Setting] {
 }
 
 /// `[init]`.
-pub(super) static INIT: [Setting; 2] = [
+pub(super) static INIT: [Setting; 3] = [
     setting(
         "scheme",
         Kind::Choice {
             what: "an initialisation",
-            of: &["pytorch", "kaiming-uniform", "kaiming-normal", "xavier-uniform", "xavier-normal"],
+            of: &[
+                "pytorch",
+                "kaiming-uniform",
+                "kaiming-normal",
+                "xavier-uniform",
+                "xavier-normal",
+                "lecun-normal",
+                "lecun-uniform",
+                "orthogonal",
+                "constant",
+            ],
         },
     ),
     number("scale", Domain::Positive),
+    whole("adversarial", 0, 100_000),
+];
+
+/// What `[init]` and `[train]` hold beside their settings.
+pub(super) const INIT_TABLES: [&str; 2] = ["from", "layers"];
+pub(super) const TRAIN_TABLES: [&str; 1] = ["layers"];
+
+/// Where layers start elsewhere: `init.from`, and each of `[init.layers]`.
+pub(super) static SOURCE: [Setting; 8] = [
+    setting("case", Kind::Name),
+    setting("with", Kind::Table(&[])),
+    setting("import", Kind::Name),
+    whole("seed", 0, LARGEST_SEED),
+    setting("checkpoint", Kind::Tag),
+    setting("between", Kind::List { of: &Kind::Tag, most: 2, distinct: true }),
+    number("alpha", Domain::Finite),
+    setting("skip", Kind::List { of: &Kind::Mask, most: 1000, distinct: true }),
+];
+
+/// Where a line ends, when not in the run itself.
+pub(super) static TARGET: [Setting; 5] = [
+    setting("case", Kind::Name),
+    setting("with", Kind::Table(&[])),
+    whole("seed", 0, LARGEST_SEED),
+    whole("init", 0, LARGEST_SEED),
+    setting("checkpoint", Kind::Tag),
+];
+
+/// `train.seed` as a table.
+pub(super) static SEEDS: [Setting; 4] = [
+    whole("init", 0, LARGEST_SEED),
+    whole("order", 0, LARGEST_SEED),
+    whole("augment", 0, LARGEST_SEED),
+    whole("labels", 0, LARGEST_SEED),
+];
+
+/// One of `[train.layers]`.
+pub(super) static LAYER_RECIPE: [Setting; 6] = [
+    number("lr", Domain::Positive),
+    number("weight_decay", Domain::NotNegative),
+    number("momentum", Domain::BelowOne),
+    setting("frozen", Kind::Flag),
+    whole("frozen_until", 1, 100_000),
+    setting("optimizer", Kind::Table(&OPTIMIZERS)),
 ];
 
 /// `[train]`.
-pub(super) static TRAIN: [Setting; 7] = [
+pub(super) static TRAIN: [Setting; 10] = [
     whole("seed", 0, LARGEST_SEED),
     setting("optimizer", Kind::Table(&OPTIMIZERS)),
     setting("schedule", Kind::Table(&SCHEDULES)),
     number("warmup_epochs", Domain::NotNegative),
     whole("epochs", 1, 100_000),
     whole("batch_size", 1, LARGEST_BATCH),
+    number("label_smoothing", Domain::BelowOne),
+    number("clip_norm", Domain::Positive),
+    setting("stop", Kind::Table(&[Variant { name: "", settings: &STOP }])),
     setting("keep", Kind::List { of: &Kind::Moment, most: 1000, distinct: true }),
 ];
 
-static OPTIMIZERS: [Variant; 2] =
-    [Variant { name: "sgd", settings: &SGD }, Variant { name: "adamw", settings: &ADAMW }];
+static STOP: [Setting; 2] = [number("accuracy", Domain::Share), number("loss", Domain::NotNegative)];
+
+static OPTIMIZERS: [Variant; 5] = [
+    Variant { name: "sgd", settings: &SGD },
+    Variant { name: "adam", settings: &ADAM },
+    Variant { name: "adamw", settings: &ADAM },
+    Variant { name: "rmsprop", settings: &RMSPROP },
+    Variant { name: "sam", settings: &SAM },
+];
 
 static SGD: [Setting; 4] = [
     number("lr", Domain::Positive),
@@ -234,7 +357,7 @@ static SGD: [Setting; 4] = [
     setting("nesterov", Kind::Flag),
 ];
 
-static ADAMW: [Setting; 5] = [
+static ADAM: [Setting; 5] = [
     number("lr", Domain::Positive),
     number("beta1", Domain::BelowOne),
     number("beta2", Domain::BelowOne),
@@ -242,16 +365,40 @@ static ADAMW: [Setting; 5] = [
     number("weight_decay", Domain::NotNegative),
 ];
 
-static SCHEDULES: [Variant; 3] = [
+static RMSPROP: [Setting; 5] = [
+    number("lr", Domain::Positive),
+    number("alpha", Domain::BelowOne),
+    number("eps", Domain::Positive),
+    number("momentum", Domain::BelowOne),
+    number("weight_decay", Domain::NotNegative),
+];
+
+static SAM: [Setting; 4] = [
+    number("lr", Domain::Positive),
+    number("rho", Domain::Positive),
+    number("momentum", Domain::BelowOne),
+    number("weight_decay", Domain::NotNegative),
+];
+
+static SCHEDULES: [Variant; 5] = [
     Variant { name: "constant", settings: &[] },
     Variant { name: "step", settings: &STEP },
     Variant { name: "cosine", settings: &COSINE },
+    Variant { name: "milestones", settings: &MILESTONES },
+    Variant { name: "cyclic", settings: &CYCLIC },
 ];
 
 static STEP: [Setting; 2] =
     [required("every", Kind::Whole { min: 1, max: 100_000 }), number("factor", Domain::UpToOne)];
 
 static COSINE: [Setting; 1] = [number("floor", Domain::Share)];
+
+static MILESTONES: [Setting; 2] = [
+    required("epochs", Kind::List { of: &Kind::Whole { min: 1, max: 100_000 }, most: 1000, distinct: true }),
+    number("factor", Domain::UpToOne),
+];
+
+static CYCLIC: [Setting; 2] = [required("period", Kind::Number(Domain::Positive)), number("floor", Domain::Share)];
 
 /// `[imported]`.
 pub(super) static IMPORTED: [Setting; 1] =
@@ -261,7 +408,7 @@ pub(super) static IMPORTED: [Setting; 1] =
 pub(super) const ALPHAS: std::ops::RangeInclusive<usize> = 2..=10_001;
 
 /// `[[probe]]`.
-pub(super) static PROBE: [Setting; 11] = [
+pub(super) static PROBE: [Setting; 14] = [
     setting("kind", Kind::Choice { what: "a kind of probe", of: &["line"] }),
     setting("name", Kind::Name),
     setting("from", Kind::Tag),
@@ -276,10 +423,26 @@ pub(super) static PROBE: [Setting; 11] = [
     setting("batch_norm", Kind::Choice { what: "a batch-norm mode", of: &["interpolate", "recalibrate", "batch"] }),
     whole("subset", 1, IMAGES),
     whole("batch_size", 1, LARGEST_BATCH),
+    setting("align", Kind::Flag),
+    setting("normalize", Kind::Choice { what: "a way to scale the direction", of: &["none", "filter"] }),
+    setting(
+        "measures",
+        Kind::List {
+            of: &Kind::Choice { what: "a measure", of: &["gauss-length", "ensemble"] },
+            most: 2,
+            distinct: true,
+        },
+    ),
 ];
 
 /// Names of the top-level tables.
-pub(super) const TABLES: [&str; 7] = ["name", "data", "model", "init", "train", "imported", "probe"];
+pub(super) const TABLES: [&str; 13] = [
+    "name", "extends", "data", "model", "init", "train", "imported", "case", "zip", "exclude", "include", "probe",
+    "claim",
+];
+
+/// What a case, or a run that another starts from, may say otherwise.
+pub(super) const CASE_TABLES: [&str; 4] = ["data", "model", "init", "train"];
 
 /// Dotted names of every setting, for hints about settings in the wrong table.
 pub(super) fn all_names() -> Vec<String> {

@@ -23,13 +23,28 @@ pub(super) fn table<'a>(key: &str, node: &'a Node, report: &mut Report) -> Optio
 
 /// Reads a table whose settings are `settings`.
 pub(super) fn section(key: &str, node: &Node, settings: &'static [Setting], out: &mut Settings, report: &mut Report) {
+    section_beside(key, node, settings, &[], out, report);
+}
+
+/// The same, for a table that holds what is no plain setting beside them; that is left alone.
+pub(super) fn section_beside(
+    key: &str,
+    node: &Node,
+    settings: &'static [Setting],
+    beside: &[&'static str],
+    out: &mut Settings,
+    report: &mut Report,
+) {
     let Some(entries) = table(key, node, report) else {
         return;
     };
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| !beside.contains(&entry.key.as_str())) {
         match settings.iter().find(|setting| setting.name == entry.key) {
             Some(setting) => read(&format!("{key}.{}", entry.key), setting, &entry.node, out, report),
-            None => unknown(key, entry, settings.iter().map(|setting| setting.name), report),
+            None => {
+                let valid = settings.iter().map(|setting| setting.name).chain(beside.iter().copied());
+                unknown(key, entry, valid, report);
+            }
         }
     }
     missing(key, node.at, entries, settings, report);
@@ -40,6 +55,8 @@ pub(super) fn missing(key: &str, at: usize, entries: &[Entry], settings: &[Setti
     for setting in settings.iter().filter(|setting| setting.required) {
         if !entries.iter().any(|entry| entry.key == setting.name) {
             let wanted = match setting.name {
+                "epochs" => "say after which epochs the rate drops, for example epochs = [33, 66]".to_owned(),
+                "period" => "say how many epochs a cycle takes, for example period = 10".to_owned(),
                 "every" => "say after how many epochs the rate drops, for example every = 30".to_owned(),
                 _ => format!("it must be {}", setting.kind.noun()),
             };
@@ -53,7 +70,8 @@ pub(super) fn unknown(key: &str, entry: &Entry, valid: impl IntoIterator<Item = 
     let valid: Vec<&str> = valid.into_iter().collect();
     let full = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
     let is_there = |name: &String| *name != full && name.rsplit('.').next() == Some(&entry.key);
-    let elsewhere = schema::all_names().into_iter().find(is_there);
+    // `seed` is more likely that of [train] than that of a table inside [data].
+    let elsewhere = schema::all_names().into_iter().filter(is_there).min_by_key(|name| name.split('.').count());
     let hint = match (nearest(&entry.key, valid.iter().copied()), elsewhere) {
         (Some(near), _) => format!("did you mean `{near}`? "),
         (None, Some(name)) => format!("did you mean `{name}`? "),
@@ -85,7 +103,7 @@ fn read(key: &str, setting: &'static Setting, node: &Node, out: &mut Settings, r
 }
 
 /// A setting that is a table, the name of one, or a list of those: an axis.
-fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settings, report: &mut Report) {
+pub(super) fn tables(key: &str, variants: &'static [Variant], node: &Node, out: &mut Settings, report: &mut Report) {
     let Value::List(items) = &node.value else {
         return variant(key, variants, node, out, report);
     };
@@ -160,20 +178,15 @@ fn variant(key: &str, variants: &'static [Variant], node: &Node, out: &mut Setti
 }
 
 /// Reads the name, or the axis of names, of a table.
-fn named(key: &str, name_key: &str, variants: &[Variant], node: &Node, report: &mut Report) -> Option<Given> {
-    let what = if key.ends_with("optimizer") { "an optimizer" } else { "a schedule" };
-    let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
-    // The names of a kind are static; those of `variants` are too, but collecting them is not.
-    let kind = if names == OPTIMIZER_NAMES {
-        Kind::Choice { what, of: &OPTIMIZER_NAMES }
-    } else {
-        Kind::Choice { what, of: &SCHEDULE_NAMES }
+fn named(key: &str, name_key: &str, variants: &'static [Variant], node: &Node, report: &mut Report) -> Option<Given> {
+    let what = match key.rsplit('.').next() {
+        Some("optimizer") => "an optimizer",
+        Some("schedule") => "a schedule",
+        Some("corruption") => "a corruption",
+        _ => "one of them",
     };
-    given(&kind, name_key, node, report)
+    given(&Kind::Variant { what, of: variants }, name_key, node, report)
 }
-
-const OPTIMIZER_NAMES: [&str; 2] = ["sgd", "adamw"];
-const SCHEDULE_NAMES: [&str; 3] = ["constant", "step", "cosine"];
 
 fn picked(variants: &'static [Variant], name: &Given) -> Vec<&'static Variant> {
     let names: Vec<&str> = match name {

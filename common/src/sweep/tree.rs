@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_parser::lexer::TokenKind;
@@ -30,6 +31,39 @@ pub(super) enum Value {
     Date(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
+}
+
+impl Node {
+    /// The value as JSON, for comparing and for showing; a number too large for f64 is null.
+    pub fn json(&self) -> Json {
+        match &self.value {
+            Value::Text(text) | Value::Date(text) => text.as_str().into(),
+            Value::Whole(_, Some(whole)) => i64::try_from(*whole).map_or(Json::Null, Json::from),
+            Value::Whole(_, None) => Json::Null,
+            Value::Number(_, number) => (*number).into(),
+            Value::Flag(flag) => (*flag).into(),
+            Value::List(items) => items.iter().map(Self::json).collect(),
+            Value::Table(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.node.json())).collect(),
+        }
+    }
+
+    /// JSON as a value that was written at `at`.
+    pub fn of_json(at: usize, json: &Json) -> Self {
+        let value = match json {
+            Json::Null => Value::Text(String::new()),
+            Json::Bool(flag) => Value::Flag(*flag),
+            Json::Number(number) if number.is_f64() => {
+                Value::Number(number.to_string(), number.as_f64().unwrap_or(f64::NAN))
+            }
+            Json::Number(number) => Value::Whole(number.to_string(), number.as_i128()),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(|item| Self::of_json(at, item)).collect()),
+            Json::Object(map) => Value::Table(
+                map.iter().map(|(key, json)| Entry { key: key.clone(), at, node: Self::of_json(at, json) }).collect(),
+            ),
+        };
+        Self { at, value }
+    }
 }
 
 /// A key and its value.
@@ -67,17 +101,17 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Reads TOML. `None` when it is not TOML, which is then in `report`.
-pub(super) fn parse(text: &str, report: &mut Report) -> Option<Vec<Entry>> {
+/// Reads TOML that begins at `offset` of the bundle. `None` when it is not TOML, which is then in `report`.
+pub(super) fn parse(text: &str, offset: usize, report: &mut Report) -> Option<Vec<Entry>> {
     if let Some(at) = too_deep(text) {
-        report.add(at, "", format!("this key has more than {DEEPEST_KEY} parts; settings have at most 4"));
+        report.add(offset + at, "", format!("this key has more than {DEEPEST_KEY} parts; settings have at most 4"));
         return None;
     }
     match DeTable::parse(text) {
-        Ok(table) => Some(entries(table.get_ref())),
+        Ok(table) => Some(entries(table.get_ref(), offset)),
         Err(error) => {
             let at = error.span().map_or(text.len(), |span| span.start);
-            report.add(at, "", format!("not TOML: {}", error.message()));
+            report.add(offset + at, "", format!("not TOML: {}", error.message()));
             None
         }
     }
@@ -104,11 +138,11 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-fn entries(table: &DeTable<'_>) -> Vec<Entry> {
+fn entries(table: &DeTable<'_>, offset: usize) -> Vec<Entry> {
     let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
         key: key_text(key),
-        at: key.span().start,
-        node: node(value),
+        at: offset + key.span().start,
+        node: node(value, offset),
     };
     let mut entries: Vec<Entry> = table.iter().map(entry).collect();
     entries.sort_by_key(|entry| entry.at);
@@ -119,8 +153,8 @@ fn key_text(key: &Spanned<std::borrow::Cow<'_, str>>) -> String {
     key.get_ref().clone().into_owned()
 }
 
-fn node(value: &Spanned<DeValue<'_>>) -> Node {
-    let at = value.span().start;
+fn node(value: &Spanned<DeValue<'_>>, offset: usize) -> Node {
+    let at = offset + value.span().start;
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.clone().into_owned()),
         DeValue::Integer(whole) => {
@@ -129,8 +163,8 @@ fn node(value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(number) => Value::Number(number.to_string(), number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(date) => Value::Date(date.to_string()),
-        DeValue::Array(items) => Value::List(items.iter().map(node).collect()),
-        DeValue::Table(table) => Value::Table(entries(table)),
+        DeValue::Array(items) => Value::List(items.iter().map(|item| node(item, offset)).collect()),
+        DeValue::Table(table) => Value::Table(entries(table, offset)),
     };
     Node { at, value }
 }

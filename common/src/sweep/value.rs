@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use super::MAX_RUNS;
+use super::moments::Moments;
 use super::nearest::nearest;
 use super::report::Report;
-use super::schema::{Domain, Kind};
+use super::schema::{Domain, Kind, variant_names};
 use super::tree::{Entry, Node, Value, quoted};
 use crate::run::Tag;
 
@@ -126,6 +127,9 @@ pub(super) fn distinct(key: &str, values: &[Val], report: &mut Report) -> bool {
 pub(super) fn one(kind: &Kind, key: &str, node: &Node, report: &mut Report) -> Option<Val> {
     let json = match (kind, &node.value) {
         (Kind::Choice { what, of }, Value::Text(text)) => choice(what, of, text).map(|()| Json::from(text.as_str())),
+        (Kind::Variant { what, of }, Value::Text(text)) => {
+            choice(what, &variant_names(of), text).map(|()| Json::from(text.as_str()))
+        }
         (Kind::Whole { min, max }, Value::Whole(text, value)) => match value.and_then(|v| u64::try_from(v).ok()) {
             Some(v) if (*min..=*max).contains(&v) => Ok(Json::from(v)),
             _ => Err(format!("must be from {} to {}, found {text}", grouped(*min), grouped(*max))),
@@ -137,6 +141,8 @@ pub(super) fn one(kind: &Kind, key: &str, node: &Node, report: &mut Report) -> O
         (Kind::Moment, Value::Text(text)) => moment(text),
         (Kind::Mask, Value::Text(text)) => mask(text),
         (Kind::Name, Value::Text(text)) => name(text),
+        (Kind::Path, Value::Text(text)) => path(text),
+        (Kind::Digest, Value::Text(text)) => digest(text),
         (Kind::List { of, most, distinct }, Value::List(items)) => {
             return list(of, *most, *distinct, key, node.at, items, report);
         }
@@ -171,14 +177,22 @@ fn number(domain: Domain, value: f64, text: &str) -> Result<Json, String> {
 }
 
 fn moment(text: &str) -> Result<Json, String> {
+    if Moments::parse(text).is_some() {
+        return Ok(Json::from(text));
+    }
     let tag: Tag = text.parse().map_err(|_| not_a_moment(text))?;
     let is_epoch = |n: u32| n > 0 && tag == Tag::epoch(n);
-    let fits = tag == Tag::init() || tag == Tag::last() || tag.as_epoch().is_some_and(is_epoch);
+    let is_step = |n: u64| n > 0 && tag == Tag::step(n);
+    let is_counted = tag.as_epoch().is_some_and(is_epoch) || tag.as_step().is_some_and(is_step);
+    let fits = tag == Tag::init() || tag == Tag::last() || is_counted;
     fits.then(|| Json::from(text)).ok_or_else(|| not_a_moment(text))
 }
 
 fn not_a_moment(text: &str) -> String {
-    format!("{} is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"", quoted(text))
+    format!(
+        "{} is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
+        quoted(text)
+    )
 }
 
 fn mask(text: &str) -> Result<Json, String> {
@@ -200,6 +214,27 @@ fn name(text: &str) -> Result<Json, String> {
             quoted(&c.to_string())
         )),
     }
+}
+
+fn path(text: &str) -> Result<Json, String> {
+    for word in text.split('/') {
+        if let "." | ".." | "" = word {
+            let text = quoted(text);
+            return Err(format!(
+                "must be a folder below the data folder, such as \"flowers/small\", without `.`, `..` or empty words; found {text}"
+            ));
+        }
+        name(word)?;
+    }
+    Ok(Json::from(text))
+}
+
+fn digest(text: &str) -> Result<Json, String> {
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if text.len() == 64 && text.chars().all(is_hex) {
+        return Ok(Json::from(text));
+    }
+    Err(format!("must be 64 hexadecimal digits (0-9, a-f), found {}", quoted(text)))
 }
 
 fn list(

@@ -1,6 +1,7 @@
 //! Mistakes in sweep files: each is answered with its place and a sentence that says what would be right.
 
 mod axes;
+mod data;
 mod names;
 mod probes;
 mod text;

@@ -10,31 +10,31 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "nam = 1",
                 &[
-                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, data, model, init, train, imported, probe",
+                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
                 ],
             ),
             (
                 "seed = 1",
                 &[
-                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, data, model, init, train, imported, probe",
+                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
                 ],
             ),
             (
                 "train.epoch = 1",
                 &[
-                    "5:7: train.epoch: unknown setting; did you mean `epochs`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, keep",
+                    "5:7: train.epoch: unknown setting; did you mean `epochs`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, stop, keep, layers",
                 ],
             ),
             (
                 "train.lr = 0.1",
                 &[
-                    "5:7: train.lr: unknown setting; did you mean `train.optimizer.lr`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, keep",
+                    "5:7: train.lr: unknown setting; did you mean `train.optimizer.lr`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, stop, keep, layers",
                 ],
             ),
             (
                 "data.trainsize = 1",
                 &[
-                    "5:6: data.trainsize: unknown setting; did you mean `train_size`? [data] has: set, train_size, test_size, label_noise, partial, mean, std, augment",
+                    "5:6: data.trainsize: unknown setting; did you mean `train_size`? [data] has: set, train_size, test_size, balanced, label_noise, corruption, partial, mean, std, augment, spirals, folder, shape, classes, content",
                 ],
             ),
             (
@@ -61,9 +61,14 @@ fn unknown_settings_are_answered_with_the_nearest() {
             ),
             (
                 "init.seed = 1",
-                &["5:6: init.seed: unknown setting; did you mean `train.seed`? [init] has: scheme, scale"],
+                &[
+                    "5:6: init.seed: unknown setting; did you mean `train.seed`? [init] has: scheme, scale, adversarial, from, layers",
+                ],
             ),
-            ("init.\"a\\nb\" = 1", &["5:6: init.a\\nb: unknown setting; [init] has: scheme, scale"]),
+            (
+                "init.\"a\\nb\" = 1",
+                &["5:6: init.a\\nb: unknown setting; [init] has: scheme, scale, adversarial, from, layers"],
+            ),
         ],
     );
     check(
@@ -71,7 +76,7 @@ fn unknown_settings_are_answered_with_the_nearest() {
         &[
             (
                 "train.optimizer = { name = \"sgd\", beta1 = 0.9 }",
-                &["4:35: train.optimizer.beta1: sgd has no such setting, only adamw has"],
+                &["4:35: train.optimizer.beta1: sgd has no such setting, only adam, adamw has"],
             ),
             (
                 "train.optimizer = { name = \"sgd\", momentun = 0.9 }",
@@ -93,7 +98,7 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "alpha = 1",
                 &[
-                    "7:1: probe.alpha: unknown setting; did you mean `alphas`? [probe] has: kind, name, from, to, hold, alphas, layers, splits, batch_norm, subset, batch_size",
+                    "7:1: probe.alpha: unknown setting; did you mean `alphas`? [probe] has: kind, name, from, to, hold, alphas, layers, splits, batch_norm, subset, batch_size, align, normalize, measures",
                 ],
             ),
             (
@@ -111,11 +116,11 @@ fn unknown_names_are_answered_with_the_nearest() {
     check(
         "name = \"x\"\n",
         &[(
-            "data.set = \"mnst\"\nmodel.architecture = \"lenet\"\ntrain.optimizer = \"adam\"",
+            "data.set = \"mnst\"\nmodel.architecture = \"lenet\"\ntrain.optimizer = \"adan\"",
             &[
-                "2:12: data.set: \"mnst\" is not a data set; did you mean \"mnist\"? There are: mnist, fashion-mnist, cifar10",
+                "2:12: data.set: \"mnst\" is not a data set; did you mean \"mnist\"? There are: mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder",
                 "3:22: model.architecture: \"lenet\" is not an architecture; did you mean \"lenet5\"? There are: mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit",
-                "4:19: train.optimizer.name: \"adam\" is not an optimizer; did you mean \"adamw\"? There are: sgd, adamw",
+                "4:19: train.optimizer.name: \"adan\" is not an optimizer; did you mean \"adam\"? There are: sgd, adam, adamw, rmsprop, sam",
             ],
         )],
     );
@@ -125,13 +130,13 @@ fn unknown_names_are_answered_with_the_nearest() {
             (
                 "train.schedule = \"cosin\"",
                 &[
-                    "5:18: train.schedule.name: \"cosin\" is not a schedule; did you mean \"cosine\"? There are: constant, step, cosine",
+                    "5:18: train.schedule.name: \"cosin\" is not a schedule; did you mean \"cosine\"? There are: constant, step, cosine, milestones, cyclic",
                 ],
             ),
             (
                 "init.scheme = \"kaiming\"",
                 &[
-                    "5:15: init.scheme: \"kaiming\" is not an initialisation; there are: pytorch, kaiming-uniform, kaiming-normal, xavier-uniform, xavier-normal",
+                    "5:15: init.scheme: \"kaiming\" is not an initialisation; there are: pytorch, kaiming-uniform, kaiming-normal, xavier-uniform, xavier-normal, lecun-normal, lecun-uniform, orthogonal, constant",
                 ],
             ),
         ],
@@ -169,7 +174,7 @@ fn missing_settings_are_answered_with_an_example() {
         &[(
             "[data]\n[model]\n  [train]",
             &[
-                "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10)",
+                "2:1: data.set: missing; it must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder)",
                 "3:1: model.architecture: missing; it must be an architecture (mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit)",
             ],
         )],
@@ -185,7 +190,7 @@ fn missing_settings_are_answered_with_an_example() {
             ),
             (
                 "train.schedule = { floor = 0.1 }",
-                &["5:18: train.schedule.name: missing; there are: constant, step, cosine"],
+                &["5:18: train.schedule.name: missing; there are: constant, step, cosine, milestones, cyclic"],
             ),
             (
                 "train.epochs = { start = 1 }",

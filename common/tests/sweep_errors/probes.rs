@@ -24,7 +24,7 @@ fn probes_walk_between_checkpoints_that_are_kept() {
             (
                 "from = \"a b\"",
                 &[
-                    "7:8: probe.from: `a b` cannot name a checkpoint: use `init`, `epoch-N`, `final`, or 1 to 64 letters, digits, `-` and `_`",
+                    "7:8: probe.from: `a b` cannot name a checkpoint: use `init`, `step-N`, `epoch-N`, `final`, or 1 to 64 letters, digits, `-` and `_`",
                 ],
             ),
         ],
@@ -49,14 +49,14 @@ fn probes_name_layers_of_every_architecture() {
             (
                 "layers = [\"all\", \"conv*\"]",
                 &[
-                    "7:18: probe.layers: `conv*` matches no layer of mlp. Its layers: fc1, fc2, fc3. Its groups: head, kind:linear, kind:bias",
+                    "7:18: probe.layers: `conv*` matches no layer of mlp. Its layers: fc1, fc2, fc3. Its groups: head, kind:linear, kind:bias. It has 3 blocks",
                 ],
             ),
             (
                 "layers = [\"conv9\"]",
                 &[
-                    "7:11: probe.layers: `conv9` matches no layer of mlp. Its layers: fc1, fc2, fc3. Its groups: head, kind:linear, kind:bias",
-                    "7:11: probe.layers: `conv9` matches no layer of lenet5. Its layers: conv1, conv2, fc1, fc2, fc3. Its groups: stem, head, kind:conv, kind:linear, kind:bias, kernel:5",
+                    "7:11: probe.layers: `conv9` matches no layer of mlp. Its layers: fc1, fc2, fc3. Its groups: head, kind:linear, kind:bias. It has 3 blocks",
+                    "7:11: probe.layers: `conv9` matches no layer of lenet5. Its layers: conv1, conv2, fc1, fc2, fc3. Its groups: stem, head, kind:conv, kind:linear, kind:bias, kernel:5. It has 5 blocks",
                 ],
             ),
             ("layers = [\"[\"]", &["7:11: probe.layers: `[` is not a pattern: unclosed character class; missing ']'"]),
@@ -71,7 +71,7 @@ fn probes_name_layers_of_every_architecture() {
         &[(
             "layers = [\"fc2\", \"fc4\"]",
             &[
-                "8:18: probe.layers: `fc4` matches no layer of mlp. Its layers: fc1, fc2. Its groups: head, kind:linear, kind:bias",
+                "8:18: probe.layers: `fc4` matches no layer of mlp. Its layers: fc1, fc2. Its groups: head, kind:linear, kind:bias. It has 2 blocks",
             ],
         )],
     );

@@ -11,8 +11,8 @@ fn columns_count_characters() {
     assert_eq!(
         mistakes(text),
         [
-            "2:10: data.ä: unknown setting; [data] has: set, train_size, test_size, label_noise, partial, mean, std, augment",
-            "2:25: data.set: \"öäü\" is not a data set; there are: mnist, fashion-mnist, cifar10",
+            "2:10: data.ä: unknown setting; [data] has: set, train_size, test_size, balanced, label_noise, corruption, partial, mean, std, augment, spirals, folder, shape, classes, content",
+            "2:25: data.set: \"öäü\" is not a data set; there are: mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder",
         ]
     );
     let with_mark_and_returns = format!("\u{feff}{}train.epochs = 0\r\n", SWEEP.replace('\n', "\r\n"));

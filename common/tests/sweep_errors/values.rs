@@ -10,7 +10,7 @@ fn values_of_the_wrong_type_are_named() {
             (
                 "data.set = 1\nmodel.architecture = true\ntrain.optimizer = 3",
                 &[
-                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10), found 1",
+                    "2:12: data.set: must be a data set (mnist, fashion-mnist, cifar10, cifar100, spirals, image-folder), found 1",
                     "3:22: model.architecture: must be an architecture (mlp, lenet5, resnet20, resnet32, resnet44, resnet56, resnet110, resnet18, resnet34, resnet50, simple-cnn, vgg11, vgg16, efficientnet-lite0, vit), found true",
                     "4:19: train.optimizer: must be a table or a name, found 3",
                 ],
@@ -124,13 +124,13 @@ fn values_out_of_range_are_answered_with_the_range() {
             (
                 "train.keep = [\"epoch-0\"]",
                 &[
-                    "5:15: train.keep: \"epoch-0\" is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"",
+                    "5:15: train.keep: \"epoch-0\" is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
                 ],
             ),
             (
                 "train.keep = [\"epoch-03\"]",
                 &[
-                    "5:15: train.keep: \"epoch-03\" is not a moment of training; use \"init\", \"epoch-N\" with N from 1, or \"final\"",
+                    "5:15: train.keep: \"epoch-03\" is not a moment of training; use \"init\", \"epoch-N\" or \"step-N\" with N from 1, \"final\", or many: \"epochs:5\" (every fifth), \"steps:100\", \"steps:x2\" (1, 2, 4, ...)",
                 ],
             ),
             (

@@ -72,14 +72,10 @@ fn describe(
     plan
 }
 
-/// Images of a split, after the data's own sizes.
+/// Images of a split, after the data's own sizes. An image folder of which all is used counts as none: only its files
+/// know how many images it has.
 fn images(data: &DataSpec, split: Split) -> u64 {
-    let info = data.set.info();
-    let (asked, whole) = match split {
-        Split::Train => (data.train_size, info.train_size),
-        Split::Test => (data.test_size, info.test_size),
-    };
-    u64::from(asked.unwrap_or(whole).min(whole))
+    u64::from(data.images(split).unwrap_or(0))
 }
 
 fn training_images(spec: &RunSpec) -> u64 {
@@ -91,8 +87,7 @@ fn training_images(spec: &RunSpec) -> u64 {
 
 /// Tensors of the kept checkpoints, 4 bytes a number, without the files' headers.
 fn checkpoint_bytes(spec: &RunSpec) -> u64 {
-    let info = spec.data.set.info();
-    let numbers = match spec.model.describe(info.input, info.classes) {
+    let numbers = match spec.model.describe(spec.data.input(), spec.data.classes()) {
         Ok(model) => model.theta_len() + model.buffers_len(),
         // Expansion has refused such a model.
         Err(_) => 0,

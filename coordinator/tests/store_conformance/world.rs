@@ -10,7 +10,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::job::{ErrorClass, JobState};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Tag, TrainSpec};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 use transect_common::sweep::{Axis, ExpandedRun, Expansion};
 use transect_coordinator::store::{
     Epoch, Job, JobAttempt, Lease, LeaseWish, LeasedJob, NewImport, NewSweep, Point, Refusal, RefusalReason, ReportRow,
@@ -165,17 +165,7 @@ pub fn run(seed: u64) -> RunSpec {
 }
 
 pub fn line(mask: &str) -> LineSpec {
-    LineSpec {
-        from: Tag::init(),
-        to: Tag::last(),
-        mask: mask.to_owned(),
-        hold: Tag::last(),
-        alphas: ALPHAS.to_vec(),
-        batch_norm: BatchNorm::None,
-        splits: vec![Split::Train, Split::Test],
-        subset: None,
-        batch_size: 500,
-    }
+    LineSpec { batch_norm: BatchNorm::None, ..LineSpec::new(mask, ALPHAS.to_vec(), vec![Split::Train, Split::Test]) }
 }
 
 pub fn sweep(name: &str, seeds: &[u64], masks: &[&str]) -> NewSweep {

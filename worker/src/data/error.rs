@@ -101,6 +101,45 @@ pub enum DataError {
         /// Images there are.
         found: usize,
     },
+    /// A class has fewer images than its share of a balanced training set.
+    #[error(
+        "a balanced train_size = {size} needs more of class {class} of {set} in {}: class {class} has only {found} training image{}; take a smaller train_size",
+        folder.display(),
+        if *found == 1 { "" } else { "s" }
+    )]
+    Unbalanced {
+        /// The data set.
+        set: &'static str,
+        /// Its folder.
+        folder: PathBuf,
+        /// Images asked for.
+        size: u32,
+        /// The class.
+        class: u32,
+        /// Images of it that there are.
+        found: usize,
+    },
+    /// An image folder is not there, or not as it should be.
+    #[error("{} {problem}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// An image folder holds other images than the run names.
+    #[error(
+        "{} does not hold the images that the run names: their content is {found}, not {expected}; get the right ones, or set content = \"{found}\"",
+        path.display()
+    )]
+    Content {
+        /// The folder.
+        path: PathBuf,
+        /// BLAKE3 of what it holds.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
     /// A setting of the run's data makes no sense.
     #[error("{0}")]
     Setting(String),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use md5::{Digest, Md5};
-use transect_common::data::{DataFile, DataSet, DataSetInfo, DataSpec, Layout, Split};
+use transect_common::data::{DataFile, DataSpec, Layout, Split};
 
 use super::error::DataError;
 use super::format::FormatError;
@@ -37,7 +37,7 @@ pub(super) fn locate(spec: &DataSpec, data: &Path) -> Result<Found, DataError> {
         let enough_for_partial = match info.layout {
             // Images without their labels are of no use.
             Layout::Idx => missing.is_empty(),
-            Layout::CifarBinary => {
+            Layout::CifarBinary { .. } | Layout::Generated | Layout::Folder => {
                 [Split::Train, Split::Test].iter().all(|split| files.iter().any(|(file, _)| file.split == *split))
             }
         };
@@ -61,41 +61,47 @@ fn path_of(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Reads one split, checking every file against its layout and, unless the set may be partial, against what was
 /// published. A partial set has at most as many images as the whole.
-pub(super) fn read_split(set: DataSet, partial: bool, found: &Found, split: Split) -> Result<Images, DataError> {
-    let info = set.info();
-    let whole = match split {
-        Split::Train => info.train_size,
-        Split::Test => info.test_size,
-    };
+pub(super) fn read_split(spec: &DataSpec, found: &Found, split: Split) -> Result<Images, DataError> {
+    let whole = spec.default_size(split).expect("a set of published files has a size");
+    let wanted = Wanted { input: spec.input(), classes: spec.classes(), whole, partial: spec.partial };
+    let info = spec.set.info();
     let files: Vec<_> = found.files.iter().filter(|(file, _)| file.split == split).collect();
-    let images = match (info.layout, files.as_slice()) {
-        (Layout::Idx, [images, labels]) => read_idx(info, whole, partial, images, labels)?,
-        (Layout::Idx, _) => unreachable!("`locate` demands one file of images and one of labels"),
-        (Layout::CifarBinary, files) => {
+    match (info.layout, files.as_slice()) {
+        (Layout::Idx, [images, labels]) => read_idx(&wanted, images, labels),
+        (Layout::CifarBinary { label_bytes }, files) => {
             // The published files of a split are equally long.
             let published = info.files.iter().filter(|file| file.split == split).count() as u32;
-            read_cifar(info, whole / published, partial, files)?
+            read_cifar(&Wanted { whole: wanted.whole / published, ..wanted }, label_bytes, files)
         }
-    };
-    Ok(images)
+        (layout, _) => unreachable!("`locate` demands the files that {layout:?} needs"),
+    }
+}
+
+/// What the files of a split must hold.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    input: [u32; 3],
+    classes: u32,
+    /// Images of a whole file.
+    whole: u32,
+    /// Fewer will do.
+    partial: bool,
 }
 
 type Located = (&'static DataFile, PathBuf);
 
 fn read_idx(
-    info: &DataSetInfo,
-    whole: u32,
-    partial: bool,
+    wanted: &Wanted,
     (images_file, images_path): &Located,
     (labels_file, labels_path): &Located,
 ) -> Result<Images, DataError> {
-    let [channels, height, width] = info.input;
+    let Wanted { input: [channels, height, width], classes, whole, partial } = *wanted;
     let pixels = (channels * height * width) as usize;
     let most = u64::from(whole);
     let images_bytes = read_file(images_path, idx::IMAGES_HEADER + most * pixels as u64)?;
     let images = idx::images(&images_bytes, [height, width], whole).map_err(at(images_path))?;
     let labels_bytes = read_file(labels_path, idx::LABELS_HEADER + most)?;
-    let labels = idx::labels(&labels_bytes, info.classes, whole).map_err(at(labels_path))?;
+    let labels = idx::labels(&labels_bytes, classes, whole).map_err(at(labels_path))?;
     let count = images.len() / pixels;
     if count != labels.len() {
         return Err(DataError::Disagree {
@@ -110,15 +116,16 @@ fn read_idx(
         check_md5(images_path, &images_bytes, images_file)?;
         check_md5(labels_path, &labels_bytes, labels_file)?;
     }
-    Ok(Images { pixels: images.to_vec(), labels: labels.to_vec(), shape: info.input })
+    Ok(Images { pixels: images.to_vec(), labels: labels.to_vec(), shape: wanted.input })
 }
 
-fn read_cifar(info: &DataSetInfo, whole: u32, partial: bool, files: &[&Located]) -> Result<Images, DataError> {
-    let image = info.input.iter().product::<u32>() as usize;
-    let mut all = Images { pixels: vec![], labels: vec![], shape: info.input };
+fn read_cifar(wanted: &Wanted, label_bytes: usize, files: &[&Located]) -> Result<Images, DataError> {
+    let Wanted { input, classes, whole, partial } = *wanted;
+    let image = input.iter().product::<u32>() as usize;
+    let mut all = Images { pixels: vec![], labels: vec![], shape: input };
     for (file, path) in files {
-        let bytes = read_file(path, u64::from(whole) * (image as u64 + 1))?;
-        let (labels, pixels) = cifar::records(&bytes, image, info.classes, whole).map_err(at(path))?;
+        let bytes = read_file(path, u64::from(whole) * (image + label_bytes) as u64)?;
+        let (labels, pixels) = cifar::records(&bytes, (label_bytes, image), classes, whole).map_err(at(path))?;
         if !partial {
             check_whole(path, labels.len(), whole)?;
             check_md5(path, &bytes, file)?;

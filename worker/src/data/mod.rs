@@ -1,38 +1,48 @@
-//! Data sets: from files to batches of normalised images.
+//! Data sets: from files, or formulas, to batches of normalised images.
 //!
 //! Invariants: what is loaded is a pure function of the files, the run's data settings and its seed. The readers are
-//! pure functions over bytes; only `files` touches the disk. Pixels stay bytes, in memory as on a device, and are
-//! normalised batch by batch: (x / 255 - mean) / std in f32, in this order, as torchvision does.
+//! pure functions over bytes; only `files` and `folder` touch the disk. Pixels stay bytes, in memory as on a device, and
+//! are normalised batch by batch: (x / 255 - mean) / std in f32, in this order, as torchvision does. Values that are no
+//! bytes (points of the plane, noisy or blurred images) are f32 on the scale that x / 255 has.
+//!
+//! A run's images are made in this order: files, subset (`train_size`, `balanced`), label noise, corruption; then, batch
+//! by batch, normalisation and, in training, augmentation.
 
 mod cifar;
+mod corrupt;
 mod error;
 mod files;
+mod folder;
 mod format;
 mod idx;
 mod labels;
+mod settings;
+mod spirals;
+mod subset;
 
 use std::ops::Range;
 use std::path::Path;
 
+use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
-use transect_common::data::{DataSpec, Split};
+use transect_common::data::{Corruption, DataSet, DataSpec, Split};
 
 pub use error::DataError;
 pub use format::FormatError;
 pub use labels::add_noise;
 
-/// Images as they are in files.
+/// Images in memory, of bytes as they are in files or of f32.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Images {
-    /// Bytes [N x C x H x W], one image after another.
-    pub pixels: Vec<u8>,
+pub struct Images<P = u8> {
+    /// Values [N x C x H x W], one image after another.
+    pub pixels: Vec<P>,
     /// One label each.
     pub labels: Vec<u8>,
     /// Channels, height, width.
     pub shape: [u32; 3],
 }
 
-impl Images {
+impl<P: Copy> Images<P> {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -43,15 +53,22 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// Keeps the first `count` images.
-    pub fn truncate(&mut self, count: usize) {
+    /// The images at `places`, in that order.
+    ///
+    /// # Panics
+    /// When a place is not below the number of images.
+    #[must_use]
+    pub fn select(&self, places: &[u32]) -> Self {
         let image = self.shape.iter().product::<u32>() as usize;
-        self.labels.truncate(count);
-        self.pixels.truncate(count * image);
+        let mut pixels = Vec::with_capacity(places.len() * image);
+        for &place in places {
+            pixels.extend_from_slice(&self.pixels[place as usize * image..][..image]);
+        }
+        Self { pixels, labels: places.iter().map(|&place| self.labels[place as usize]).collect(), shape: self.shape }
     }
 }
 
-/// Both splits of a run's data on its device: sizes and label noise applied.
+/// Both splits of a run's data on its device: sizes, label noise and corruption applied.
 #[derive(Debug)]
 pub struct Data {
     train: Part,
@@ -64,47 +81,84 @@ pub struct Data {
 /// One split on a device.
 #[derive(Debug)]
 struct Part {
-    /// Bytes [N, C, H, W].
+    /// Bytes, or f32 on the scale of bytes / 255, [N, C, H, W].
     pixels: Tensor,
     /// Classes [N], i64.
     labels: Tensor,
     len: usize,
 }
 
+impl Part {
+    fn new<P: Element + Copy>(images: &Images<P>, device: Device) -> Self {
+        let [c, h, w] = images.shape.map(i64::from);
+        let labels: Vec<i64> = images.labels.iter().map(|&label| label.into()).collect();
+        Self {
+            pixels: Tensor::from_slice(&images.pixels).view([images.len() as i64, c, h, w]).to_device(device),
+            labels: Tensor::from_slice(&labels).to_device(device),
+            len: images.len(),
+        }
+    }
+}
+
+/// Where the images of a run come from.
+enum Source {
+    Files(files::Found),
+    Folder(folder::Folder),
+}
+
+impl Source {
+    fn open(spec: &DataSpec, data: &Path) -> Result<Self, DataError> {
+        match spec.set {
+            DataSet::ImageFolder => folder::Folder::open(spec, data).map(Self::Folder),
+            _ => files::locate(spec, data).map(Self::Files),
+        }
+    }
+
+    /// The images of a split that the run uses and their places in the files.
+    fn read(&self, spec: &DataSpec, split: Split) -> Result<(Images, Vec<u32>), DataError> {
+        match self {
+            Self::Files(found) => {
+                let images = files::read_split(spec, found, split)?;
+                let places = subset::places(spec, &found.folder, split, &images.labels)?;
+                Ok((images.select(&places), places))
+            }
+            Self::Folder(folder) => {
+                let places = subset::places(spec, folder.path(), split, &folder.labels(split))?;
+                Ok((folder.read(split, &places)?, places))
+            }
+        }
+    }
+}
+
 impl Data {
-    /// Loads the data of a run from the data folder (`folder/NAME/...`, else where system packages put them).
+    /// Loads the data of a run from the data folder (`folder/NAME/...`, else where system packages put them), or makes
+    /// them where the set is generated.
     ///
     /// `seed` is the run's, for label noise; an imported run has none and can have no noise.
     ///
     /// # Errors
     /// When files are absent, damaged or too small, or a setting makes no sense.
     pub fn load(spec: &DataSpec, folder: &Path, seed: Option<u64>, device: Device) -> Result<Self, DataError> {
-        check_settings(spec, seed)?;
-        let found = files::locate(spec, folder)?;
-        let read = |split, size: Option<u32>| -> Result<Images, DataError> {
-            let mut images = files::read_split(spec.set, spec.partial, &found, split)?;
-            let out_of_reach = |asked| DataError::SizeOutOfReach {
-                set: spec.set.name(),
-                folder: found.folder.clone(),
-                split,
-                asked,
-                found: images.len(),
-            };
-            match size {
-                Some(size) if size as usize > images.len() => return Err(out_of_reach(size)),
-                Some(size) => images.truncate(size as usize),
-                // Only a partial set can be empty.
-                None if images.is_empty() => return Err(out_of_reach(1)),
-                None => {}
+        settings::check(spec, seed)?;
+        let noisy = |labels: &mut [u8]| {
+            if let Some(seed) = seed {
+                add_noise(labels, spec.label_noise, spec.classes(), seed);
             }
-            Ok(images)
         };
-        let mut train = read(Split::Train, spec.train_size)?;
-        let test = read(Split::Test, spec.test_size)?;
-        if let Some(seed) = seed {
-            add_noise(&mut train.labels, spec.label_noise, spec.set.info().classes, seed);
-        }
-        Ok(Self::new(&train, &test, spec.mean(), spec.std(), device))
+        let parts = if spec.set == DataSet::Spirals {
+            let [mut train, test] = [Split::Train, Split::Test].map(|split| spirals::points(spec, split));
+            noisy(&mut train.labels);
+            [Part::new(&train, device), Part::new(&test, device)]
+        } else {
+            let source = Source::open(spec, folder)?;
+            let (mut train, train_places) = source.read(spec, Split::Train)?;
+            let (test, test_places) = source.read(spec, Split::Test)?;
+            noisy(&mut train.labels);
+            [(Split::Train, train, train_places), (Split::Test, test, test_places)]
+                .map(|(split, images, places)| corrupted(spec.corruption, &images, split, &places, device))
+        };
+        let [train, test] = parts;
+        Ok(Self::of(train, test, spec.input(), (spec.mean(), spec.std()), device))
     }
 
     /// Data that are in memory already.
@@ -113,24 +167,18 @@ impl Data {
     /// When the splits differ in shape, pixels and labels in number, or `mean` and `std` do not have one value for each
     /// channel.
     pub fn new(train: &Images, test: &Images, mean: &[f64], std: &[f64], device: Device) -> Self {
-        let shape = train.shape;
+        assert_eq!(train.shape, test.shape, "both splits have one shape");
+        Self::of(Part::new(train, device), Part::new(test, device), train.shape, (mean, std), device)
+    }
+
+    fn of(train: Part, test: Part, shape: [u32; 3], (mean, std): (&[f64], &[f64]), device: Device) -> Self {
         let channels = shape[0] as usize;
-        assert_eq!(shape, test.shape, "both splits have one shape");
         assert_eq!((mean.len(), std.len()), (channels, channels), "one mean and std for each channel");
         let per_channel = |values: &[f64]| {
             let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
             Tensor::from_slice(&values).view([1, -1, 1, 1]).to_device(device)
         };
-        let part = |images: &Images| {
-            let [c, h, w] = shape.map(i64::from);
-            let labels: Vec<i64> = images.labels.iter().map(|&label| label.into()).collect();
-            Part {
-                pixels: Tensor::from_slice(&images.pixels).view([images.len() as i64, c, h, w]).to_device(device),
-                labels: Tensor::from_slice(&labels).to_device(device),
-                len: images.len(),
-            }
-        };
-        Self { train: part(train), test: part(test), mean: per_channel(mean), std: per_channel(std), shape }
+        Self { train, test, mean: per_channel(mean), std: per_channel(std), shape }
     }
 
     /// Number of images of a split.
@@ -176,33 +224,32 @@ impl Data {
     }
 
     fn normalised(&self, pixels: &Tensor) -> Tensor {
-        let mut x = pixels.to_kind(Kind::Float);
-        let _ = x.divide_scalar_(255.0);
-        let _ = x.subtract_(&self.mean);
+        let mut x = if pixels.kind() == Kind::Float {
+            // Not in place: these are the data themselves.
+            pixels - &self.mean
+        } else {
+            let mut x = pixels.to_kind(Kind::Float);
+            let _ = x.divide_scalar_(255.0);
+            x.subtract_(&self.mean)
+        };
         let _ = x.divide_(&self.std);
         x
     }
 }
 
-fn check_settings(spec: &DataSpec, seed: Option<u64>) -> Result<(), DataError> {
-    let refuse = |sentence: String| Err(DataError::Setting(sentence));
-    let channels = spec.set.info().input[0] as usize;
-    let (mean, std) = (spec.mean(), spec.std());
-    if mean.len() != channels || std.len() != channels {
-        let (name, means, stds) = (spec.set.name(), mean.len(), std.len());
-        return refuse(format!("{name} has {channels} channels, but {means} means and {stds} standard deviations"));
+/// One split as the run corrupts it.
+fn corrupted(how: Corruption, images: &Images, split: Split, places: &[u32], device: Device) -> Part {
+    match how {
+        Corruption::None => Part::new(images, device),
+        Corruption::GaussianNoise { level, seed } => {
+            Part::new(&corrupt::noisy(images, split, places, level, seed), device)
+        }
+        Corruption::Blur { sigma } => Part::new(&corrupt::blurred(images, sigma), device),
+        Corruption::PixelShuffle { seed } => {
+            Part::new(&corrupt::shuffled(images, &corrupt::pixel_order(images.shape, seed)), device)
+        }
+        Corruption::BlockShuffle { blocks, seed } => {
+            Part::new(&corrupt::shuffled(images, &corrupt::block_order(images.shape, blocks, seed)), device)
+        }
     }
-    if mean.iter().any(|m| !m.is_finite()) || std.iter().any(|s| !s.is_finite() || *s <= 0.0) {
-        return refuse("means must be finite, and standard deviations finite and above 0".into());
-    }
-    if !(0.0..=1.0).contains(&spec.label_noise) {
-        return refuse(format!("label_noise = {} is not in [0, 1]", spec.label_noise));
-    }
-    if seed.is_none() && spec.label_noise > 0.0 {
-        return refuse("an imported run has no seed, so its data can have no label noise: set label_noise = 0".into());
-    }
-    if spec.train_size == Some(0) || spec.test_size == Some(0) {
-        return refuse("train_size and test_size must be at least 1".into());
-    }
-    Ok(())
 }

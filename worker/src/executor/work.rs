@@ -16,14 +16,15 @@ use transect_common::executor_pb::ExecutorRequest;
 use transect_common::line::LineSpec;
 use transect_common::model::Description;
 use transect_common::pb::report_request::Row;
-use transect_common::pb::{CheckpointRow, EpochRow, LeasedJob, PointRow};
-use transect_common::run::{RunSpec, Tag};
+use transect_common::pb::{CheckpointRow, EpochRow, LeasedJob, MeasureRow, PointRow};
+use transect_common::run::{InitSpec, Origin, RunSpec, Tag};
 
 use super::rows::{Emit, Rows};
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
-use crate::probe::{self, LineTask, Point, ProbeError};
+use crate::probe::{self, Finding, LineTask, Measured, Point, ProbeError, Subject};
+use crate::sources::{SourceError, Sources};
 use crate::train::{self, TrainError, TrainEvent};
 
 /// A panic's message is cut at so many bytes.
@@ -70,8 +71,16 @@ impl DataKey {
     fn new(run: &RunSpec, folder: &Path) -> Self {
         // Augmentation happens in training, and a seed matters only where labels are noisy.
         let spec = DataSpec { augment: transect_common::data::Augment::default(), ..run.data.clone() };
-        let seed = run.seed().filter(|_| spec.label_noise > 0.0);
+        let seed = label_seed(run).filter(|_| spec.label_noise > 0.0);
         Self { spec, seed, folder: folder.to_owned() }
+    }
+}
+
+/// The seed of label noise, for a run that is trained here.
+fn label_seed(run: &RunSpec) -> Option<u64> {
+    match &run.origin {
+        Origin::Trained { train, .. } => Some(train.seed.labels),
+        Origin::Imported { .. } => None,
     }
 }
 
@@ -102,17 +111,23 @@ impl Workshop {
     fn work(&mut self, request: &ExecutorRequest, rows: &mut Rows) -> Result<(), Fault> {
         let run = RunSpec::from_canonical(&request.run_spec).map_err(run_fault)?;
         rows.run = super::name(&run);
-        let info = run.data.set.info();
-        let description = run.model.describe(info.input, info.classes).map_err(run_fault)?;
+        let description = run.model.describe(run.data.input(), run.data.classes()).map_err(run_fault)?;
         let model = Model::new(description, self.device);
         rows.say("loading data", 0.0)?;
         let data = self.data(&run, Path::new(&request.data))?;
         match request.jobs.as_slice() {
-            [job] if job.line_spec.is_empty() => train(&model, &run, data, Path::new(&request.scratch), rows),
+            [job] if job.line_spec.is_empty() => {
+                train(&model, &run, data, &sources(request)?, Path::new(&request.scratch), rows)
+            }
             jobs if jobs.iter().any(|job| job.line_spec.is_empty()) => {
                 Err(Fault::Run("a group is one training job or line jobs, not a mixture".into()))
             }
-            jobs => measure(&model, data, &checkpoints(request, model.description())?, jobs, rows),
+            jobs => {
+                let (checkpoints, sources) = (checkpoints(request, model.description())?, sources(request)?);
+                let init = initialisation(&run);
+                let (model, init, checkpoints, sources) = (&model, &init, &checkpoints, &sources);
+                measure(&Subject { model, data, init, checkpoints, sources }, jobs, rows)
+            }
         }
     }
 
@@ -121,7 +136,7 @@ impl Workshop {
         if self.data.as_ref().is_none_or(|(loaded, _)| *loaded != key) {
             // The old set's memory goes before the new set's comes.
             self.data = None;
-            let data = Data::load(&run.data, folder, run.seed(), self.device).map_err(run_fault)?;
+            let data = Data::load(&run.data, folder, label_seed(run), self.device).map_err(run_fault)?;
             self.data = Some((key, data));
         }
         Ok(&self.data.as_ref().expect("loaded just now").1)
@@ -142,11 +157,41 @@ fn checkpoints(request: &ExecutorRequest, model: &Description) -> Result<BTreeMa
     Ok(checkpoints)
 }
 
-fn train(model: &Model, run: &RunSpec, data: &Data, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
+/// How the run's weights are drawn; PyTorch's default for one that was trained elsewhere.
+fn initialisation(run: &RunSpec) -> InitSpec {
+    match &run.origin {
+        Origin::Trained { init, .. } => init.clone(),
+        Origin::Imported { .. } => InitSpec::default(),
+    }
+}
+
+/// Files of other runs, and imported ones, as the request names them.
+fn sources(request: &ExecutorRequest) -> Result<Sources, Fault> {
+    let mut sources = Sources::default();
+    for file in &request.sources {
+        let path = PathBuf::from(&file.path);
+        if file.run.is_empty() {
+            sources.artifacts.insert(file.artifact.parse().map_err(run_fault)?, path);
+        } else {
+            let name = (file.run.parse().map_err(run_fault)?, file.tag.parse().map_err(run_fault)?);
+            sources.checkpoints.insert(name, path);
+        }
+    }
+    Ok(sources)
+}
+
+fn train(
+    model: &Model,
+    run: &RunSpec,
+    data: &Data,
+    sources: &Sources,
+    scratch: &Path,
+    rows: &mut Rows,
+) -> Result<(), Fault> {
     let began = Instant::now();
     // What goes wrong while an event is passed on; training itself only learns that it has to stop.
     let mut fault = None;
-    let trained = train::train(model, run, data, &mut |event| {
+    let trained = train::train(model, run, data, sources, &mut |event| {
         pass_on(event, model.description(), scratch, rows).map_err(|f| {
             fault = Some(f);
             Stop
@@ -188,24 +233,17 @@ fn pass_on(event: TrainEvent, model: &Description, scratch: &Path, rows: &mut Ro
     Ok(())
 }
 
-/// A line of the group: its place among the jobs, what to measure, and how many points it still lacks.
+/// A line of the group: its place among the jobs, what to measure, and whether all of that is reported.
 struct Task {
     place: usize,
     line: LineTask,
-    missing: u64,
+    is_done: bool,
 }
 
-fn measure(
-    model: &Model,
-    data: &Data,
-    checkpoints: &BTreeMap<Tag, Checkpoint>,
-    jobs: &[LeasedJob],
-    rows: &mut Rows,
-) -> Result<(), Fault> {
+fn measure(subject: &Subject, jobs: &[LeasedJob], rows: &mut Rows) -> Result<(), Fault> {
     let mut tasks = Vec::new();
     for (place, job) in jobs.iter().enumerate() {
         match task(place, job) {
-            Ok(task) if task.missing == 0 => rows.done(place, Instant::now())?,
             Ok(task) => {
                 rows.set_line(place, &task.line.spec.mask);
                 tasks.push(task);
@@ -213,11 +251,11 @@ fn measure(
             Err(fault) => rows.fail(place, &fault)?,
         }
     }
-    let all = measure_tasks(model, data, checkpoints, &mut tasks, rows);
+    let all = measure_tasks(subject, &mut tasks, rows);
     let Err(Fault::Run(_)) = all else { return all };
     // One bad line must not take the others along: each on its own, the good ones are measured.
-    for task in tasks.iter_mut().filter(|task| task.missing > 0) {
-        match measure_tasks(model, data, checkpoints, std::slice::from_mut(task), rows) {
+    for task in tasks.iter_mut().filter(|task| !task.is_done) {
+        match measure_tasks(subject, std::slice::from_mut(task), rows) {
             Err(Fault::Stop) => return Err(Fault::Stop),
             Err(fault) => rows.fail(task.place, &fault)?,
             Ok(()) => {}
@@ -235,38 +273,43 @@ fn task(place: usize, job: &LeasedJob) -> Result<Task, Fault> {
         .filter_map(|point| Some((Split::from_name(&point.split)?, point.index)))
         .filter(is_on_grid)
         .collect();
-    let missing = spec.points() - done.len() as u64;
-    Ok(Task { place, line: LineTask { spec, done }, missing })
+    Ok(Task { place, line: LineTask { spec, done }, is_done: false })
 }
 
-fn measure_tasks(
-    model: &Model,
-    data: &Data,
-    checkpoints: &BTreeMap<Tag, Checkpoint>,
-    tasks: &mut [Task],
-    rows: &mut Rows,
-) -> Result<(), Fault> {
+fn measure_tasks(subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Result<(), Fault> {
     let lines: Vec<LineTask> = tasks.iter().map(|task| task.line.clone()).collect();
     let mut began = Instant::now();
-    let measured = probe::measure(model, data, checkpoints, &lines, &mut |point| {
-        let task = &mut tasks[point.line];
-        rows.row(task.place, Row::Point(point_row(&point)), String::new())?;
-        task.line.done.insert((point.split, point.index));
-        task.missing -= 1;
-        let all = task.line.spec.points();
-        let done = all - task.missing;
-        rows.progress(task.place, done as f64 / all as f64, format!("point {done} of {all}"))?;
-        if task.missing == 0 {
-            rows.done(task.place, began)?;
-            began = Instant::now();
+    let measured = probe::measure(subject, &lines, &mut |finding| {
+        match finding {
+            Finding::Point(point) => {
+                let task = &mut tasks[point.line];
+                rows.row(task.place, Row::Point(point_row(&point)), String::new())?;
+                task.line.done.insert((point.split, point.index));
+                let (done, all) = (task.line.done.len(), task.line.spec.points());
+                rows.progress(task.place, done as f64 / all as f64, format!("point {done} of {all}"))?;
+            }
+            Finding::Measure { line, measured } => {
+                rows.row(tasks[line].place, Row::Measure(measure_row(&measured)), String::new())?;
+            }
+            Finding::End { line } => {
+                tasks[line].is_done = true;
+                rows.done(tasks[line].place, began)?;
+                began = Instant::now();
+            }
         }
         Ok(())
     });
     match measured {
         Ok(()) => Ok(()),
         Err(ProbeError::Stopped(_)) => Err(Fault::Stop),
+        Err(error @ ProbeError::Source(SourceError::Unreadable { .. })) => Err(Fault::Machine(error.to_string())),
         Err(error) => Err(run_fault(error)),
     }
+}
+
+fn measure_row(measured: &Measured) -> MeasureRow {
+    let split = measured.split.map_or_else(String::new, |split| split.name().to_owned());
+    MeasureRow { name: measured.name.name().to_owned(), split, value: measured.value }
 }
 
 fn point_row(point: &Point) -> PointRow {
@@ -300,7 +343,7 @@ mod tests {
     use transect_common::executor_pb::executor_event::Event;
     use transect_common::model::ModelSpec;
     use transect_common::pb::ReportRequest;
-    use transect_common::run::{InitSpec, Optimizer, Origin, TrainSpec};
+    use transect_common::run::{InitSpec, Optimizer, TrainSpec};
 
     use super::*;
 
@@ -352,22 +395,12 @@ mod tests {
     }
 
     #[test]
-    fn points_that_are_done_or_not_on_the_grid_are_not_missing() {
-        let spec = LineSpec {
-            mask: "all".into(),
-            splits: vec![Split::Test],
-            alphas: vec![0.0, 0.5, 1.0],
-            from: Tag::init(),
-            to: Tag::last(),
-            hold: Tag::last(),
-            batch_norm: transect_common::line::BatchNorm::default(),
-            subset: None,
-            batch_size: 500,
-        };
+    fn of_the_points_that_are_done_those_on_the_grid_count() {
+        let spec = LineSpec::new("all", vec![0.0, 0.5, 1.0], vec![Split::Test]);
         let point = |split: &str, index| transect_common::pb::PointKey { split: split.into(), index };
         let done_points = vec![point("test", 1), point("test", 9), point("train", 0), point("test", 1)];
         let job = LeasedJob { job_id: 1, attempt: 2, line_spec: spec.canonical(), done_points };
         let task = task(0, &job).unwrap();
-        assert_eq!((task.missing, task.line.done.len()), (2, 1));
+        assert_eq!(task.line.done, HashSet::from([(Split::Test, 1)]));
     }
 }

@@ -1,57 +1,21 @@
-//! The straight line between two checkpoints: the state at any alpha.
+//! The straight line between two states of a model: the state at any alpha.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tch::{Device, Tensor};
-use transect_common::checkpoint::Checkpoint;
-use transect_common::line::{BatchNorm, LineSpec};
+use tch::{Kind, Tensor};
+use transect_common::line::{BatchNorm, LineSpec, Normalize};
 use transect_common::mask::Mask;
 use transect_common::model::Description;
 use transect_common::run::Tag;
 
-use super::ProbeError;
-
-/// Checkpoints on a device, which the lines of a group share.
-#[derive(Debug)]
-pub struct Ends(BTreeMap<Tag, [Tensor; 2]>);
-
-impl Ends {
-    /// Brings `checkpoints` of `model` to `device`.
-    ///
-    /// # Errors
-    /// When one of them does not have the model's size.
-    pub fn new(
-        checkpoints: &BTreeMap<Tag, Checkpoint>,
-        model: &Description,
-        device: Device,
-    ) -> Result<Self, ProbeError> {
-        let to_device = |(tag, checkpoint): (&Tag, &Checkpoint)| {
-            let (theta, buffers) = (checkpoint.theta.len(), checkpoint.buffers.len());
-            if (theta, buffers) != (model.theta_len(), model.buffers_len()) {
-                return Err(ProbeError::Size { tag: tag.clone(), theta, buffers, architecture: model.architecture });
-            }
-            let vectors = [&checkpoint.theta, &checkpoint.buffers];
-            Ok((tag.clone(), vectors.map(|vector| Tensor::from_slice(vector).to_device(device))))
-        };
-        Ok(Self(checkpoints.iter().map(to_device).collect::<Result<_, _>>()?))
-    }
-
-    /// Theta and buffers at `tag`, an end of the line that `mask` names.
-    fn get(&self, tag: &Tag, mask: &str) -> Result<&[Tensor; 2], ProbeError> {
-        self.0.get(tag).ok_or_else(|| ProbeError::Checkpoint {
-            line: mask.to_owned(),
-            tag: tag.clone(),
-            known: self.0.keys().map(ToString::to_string).collect(),
-        })
-    }
-}
+use super::{Ends, MeasureName, Measured, ProbeError};
 
 /// A line on a device.
 #[derive(Debug)]
 pub struct Line {
     theta: Moving,
     buffers: Moving,
+    apart: Vec<Measured>,
 }
 
 /// A vector of which some ranges move from one end to the other while the rest is held.
@@ -71,13 +35,20 @@ impl Line {
     pub fn new(spec: &LineSpec, model: &Description, ends: &Ends) -> Result<Self, ProbeError> {
         check(spec, model)?;
         let mask = Mask::resolve(&spec.mask, model)?;
-        let (from, to) = (ends.get(&spec.from, &spec.mask)?, ends.get(&spec.to, &spec.mask)?);
-        let held = if spec.hold == spec.to { to } else { from };
+        let (from, to) = (ends.from(spec)?, ends.to(spec)?);
+        let held = if spec.holds_to() { to } else { from };
         let moving = |i: usize, ranges| {
             let [from, to, held] = [from, to, held].map(|end| end[i].shallow_clone());
             Moving { from, to, held, ranges }
         };
-        Ok(Self { theta: moving(0, mask.theta_ranges(model)), buffers: moving(1, mask.buffer_ranges(model)) })
+        let mut theta = moving(0, mask.theta_ranges(model));
+        let mut buffers = moving(1, mask.buffer_ranges(model));
+        let apart = theta.apart();
+        if spec.normalize == Normalize::Filter {
+            theta.to = filter_normalised(model, &theta.from, &theta.to);
+            buffers.to = buffers.from.shallow_clone();
+        }
+        Ok(Self { theta, buffers, apart })
     }
 
     /// The parameter vector [P] at `alpha`, a new tensor; at 0 and 1 the moving part is exactly that of the ends.
@@ -85,9 +56,16 @@ impl Line {
         self.theta.at(alpha)
     }
 
-    /// The buffer vector [B] at `alpha`, likewise: batch-norm statistics move where their whole layer moves.
+    /// The buffer vector [B] at `alpha`, likewise: batch-norm statistics move where their whole layer moves. On a line
+    /// that is normalised by filters they rest at `from` there, as all of batch norm does.
     pub fn buffers(&self, alpha: f64) -> Tensor {
         self.buffers.at(alpha)
+    }
+
+    /// How far its ends lie apart, before the direction is normalised: `distance`, and `distance-relative` and `cosine`
+    /// where no end is 0.
+    pub fn apart(&self) -> &[Measured] {
+        &self.apart
     }
 }
 
@@ -96,19 +74,65 @@ impl Moving {
     fn at(&self, alpha: f64) -> Tensor {
         let vector = self.held.copy();
         for range in &self.ranges {
-            let part = |whole: &Tensor| whole.narrow(0, range.start as i64, range.len() as i64);
             // libtorch's lerp works from the nearer end, so alpha = 0 and alpha = 1 give the ends' very numbers.
-            part(&vector).copy_(&part(&self.from).lerp(&part(&self.to), alpha));
+            part(&vector, range).copy_(&part(&self.from, range).lerp(&part(&self.to, range), alpha));
         }
         vector
     }
+
+    fn apart(&self) -> Vec<Measured> {
+        let sum = |product: &dyn Fn(&Tensor, &Tensor) -> Tensor| -> f64 {
+            let one = |range| {
+                let [from, to] = [&self.from, &self.to].map(|end| part(end, range).to_kind(Kind::Double));
+                product(&from, &to).double_value(&[])
+            };
+            self.ranges.iter().map(one).sum()
+        };
+        let distance = sum(&|from, to| (to - from).square().sum(Kind::Double)).sqrt();
+        let from_norm = sum(&|from, _| from.dot(from)).sqrt();
+        let to_norm = sum(&|_, to| to.dot(to)).sqrt();
+        let cosine = sum(&|from, to| from.dot(to)) / (from_norm * to_norm);
+        [
+            (MeasureName::Distance, distance),
+            (MeasureName::DistanceRelative, distance / from_norm),
+            (MeasureName::Cosine, cosine),
+        ]
+        .into_iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(name, value)| Measured { name, split: None, value })
+        .collect()
+    }
+}
+
+fn part(vector: &Tensor, range: &Range<usize>) -> Tensor {
+    vector.narrow(0, range.start as i64, range.len() as i64)
+}
+
+/// Where a line from `from` [P] toward `to` [P] is at alpha = 1 when each filter of its direction is given the norm of the
+/// same filter of `from` (Li et al. 2018, arXiv 1712.09913, section 4): d_i |from_i| / |d_i|, in f64. A filter is a row by
+/// the first axis. Filters that are 0 at `from` or do not change, and parameters of one axis, do not move.
+fn filter_normalised(model: &Description, from: &Tensor, to: &Tensor) -> Tensor {
+    let end = from.copy();
+    for parameter in model.parameters.iter().filter(|parameter| parameter.shape.len() > 1) {
+        let range = parameter.offset..parameter.offset + parameter.len;
+        let filters = |vector| part(vector, &range).to_kind(Kind::Double).view([i64::from(parameter.shape[0]), -1]);
+        let (start, direction) = (filters(from), filters(to) - filters(from));
+        let norm = |rows: &Tensor| rows.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Double).sqrt();
+        let scale = (norm(&start) / norm(&direction)).nan_to_num(0.0, 0.0, 0.0);
+        part(&end, &range).copy_(&(start + direction * scale).flatten(0, -1));
+    }
+    end
 }
 
 fn check(spec: &LineSpec, model: &Description) -> Result<(), ProbeError> {
     let line = || spec.mask.clone();
-    if spec.hold != spec.from && spec.hold != spec.to {
-        let (hold, from, to) = (spec.hold.clone(), spec.from.clone(), spec.to.clone());
-        return Err(ProbeError::Hold { line: line(), hold, from, to });
+    let ends = match spec.elsewhere {
+        Some(_) => ["from", "to"].map(|word| word.parse::<Tag>().expect("a word")),
+        None => [spec.from.clone(), spec.to.clone()],
+    };
+    if !ends.contains(&spec.hold) {
+        let [from, to] = ends;
+        return Err(ProbeError::Hold { line: line(), hold: spec.hold.clone(), from, to });
     }
     if spec.batch_norm == BatchNorm::None && model.has_batch_norm() {
         return Err(ProbeError::BatchNorm { line: line(), architecture: model.architecture });

@@ -1,25 +1,54 @@
 //! Probes: measurements taken on a run's checkpoints.
 //!
-//! [`measure`] takes a group of lines of one run. [`plain`] is the specification: what is measured at a point is what
+//! [`measure`] takes a group of lines of one run: between its checkpoints, or from one of them to another run's or to a
+//! random initialisation. [`plain`] is the specification: what is measured at a point is what
 //! it does, in as few words as possible.
 //!
 //! Invariants: the checkpoints are not changed, no gradients are recorded, no random numbers are drawn, and a point
 //! depends on its line, its alpha and its split, not on which other points are measured.
 
+mod align;
+mod ends;
+mod ensemble;
+mod gauss;
 mod line;
+mod measures;
 pub mod plain;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use transect_common::checkpoint::{Checkpoint, CheckpointError};
 use transect_common::data::Split;
+use transect_common::digest::RunDigest;
 use transect_common::line::LineSpec;
 use transect_common::mask::MaskError;
-use transect_common::run::Tag;
+use transect_common::run::{InitSpec, Tag};
 
 use crate::Stop;
+use crate::data::Data;
+use crate::nn::Model;
+use crate::sources::{SourceError, Sources};
 
-pub use line::{Ends, Line};
+pub use align::align;
+pub use ends::Ends;
+pub use line::Line;
+pub use measures::{MeasureName, Measured};
 pub use plain::measure;
+
+/// What lines are measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'s> {
+    /// The run's model.
+    pub model: &'s Model,
+    /// Images to measure on.
+    pub data: &'s Data,
+    /// How the run draws its initialisation; PyTorch's default for one that was trained elsewhere.
+    pub init: &'s InitSpec,
+    /// The run's checkpoints.
+    pub checkpoints: &'s BTreeMap<Tag, Checkpoint>,
+    /// Checkpoints of other runs.
+    pub sources: &'s Sources,
+}
 
 /// A line to be measured, and which of its points are measured already.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +78,25 @@ pub struct Point {
     pub count: u64,
 }
 
+/// What is handed out as it is found. Lines are named by their place in the group, from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Finding {
+    /// A point.
+    Point(Point),
+    /// Something of a whole line, after its points.
+    Measure {
+        /// Which line.
+        line: usize,
+        /// What.
+        measured: Measured,
+    },
+    /// Nothing more comes of a line.
+    End {
+        /// Which line.
+        line: usize,
+    },
+}
+
 /// A group of lines cannot be measured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -73,6 +121,21 @@ pub enum ProbeError {
         buffers: usize,
         /// The model.
         architecture: &'static str,
+    },
+    /// A file of another run is not there or cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Another run's checkpoint is not one of this model.
+    #[error("line `{line}` ends at checkpoint `{tag}` of run {}, which does not fit: {reason}", run.short())]
+    Elsewhere {
+        /// The line's mask, as written.
+        line: String,
+        /// The checkpoint.
+        tag: Tag,
+        /// Its run.
+        run: RunDigest,
+        /// What does not fit.
+        reason: CheckpointError,
     },
     /// The mask matches nothing, or is not a pattern.
     #[error(transparent)]
@@ -110,7 +173,7 @@ pub enum ProbeError {
     /// Nothing to measure on.
     #[error("the {0} split has no images")]
     NoImages(Split),
-    /// Asked to stop; the points already emitted stand.
+    /// Asked to stop; what was emitted already stands.
     #[error(transparent)]
     Stopped(#[from] Stop),
 }

@@ -1,36 +1,35 @@
 //! The plain evaluator: line by line, alpha by alpha, split by split, batch by batch. The specification that anything
 //! faster is held against.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tch::Tensor;
-use transect_common::checkpoint::Checkpoint;
 use transect_common::data::Split;
 use transect_common::line::{BatchNorm, LineSpec};
-use transect_common::run::Tag;
 
-use super::{Ends, Line, LineTask, Point, ProbeError};
+use super::{Ends, Finding, Line, LineTask, Point, ProbeError, Subject, measures::Along};
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::{Model, Norm, Score, Tally};
 
 /// Measures the points of `lines` that are not done, and emits each as soon as it is measured: one line after another,
-/// along a line by alpha, at an alpha by split.
+/// along a line by alpha, at an alpha by split; then what is measured of the whole line, and its end.
+///
+/// What is measured of the logits of a whole line needs every point in [0, 1]: those that are done are then evaluated
+/// again, and not emitted.
 ///
 /// # Errors
 /// When a line does not fit the model, the checkpoints or the data, before anything is measured; and when `emit` asks to
 /// stop.
 pub fn measure(
-    model: &Model,
-    data: &Data,
-    checkpoints: &BTreeMap<Tag, Checkpoint>,
+    subject: &Subject,
     lines: &[LineTask],
-    emit: &mut dyn FnMut(Point) -> Result<(), Stop>,
+    emit: &mut dyn FnMut(Finding) -> Result<(), Stop>,
 ) -> Result<(), ProbeError> {
     // Restores the mode when dropped, also by a panic.
     let _no_grad = tch::no_grad_guard();
-    let ends = Ends::new(checkpoints, model.description(), model.device())?;
+    let Subject { model, data, .. } = *subject;
+    let ends = Ends::new(subject, lines)?;
     let resolve = |task: &LineTask| {
         no_split_is_empty(&task.spec, data)?;
         Line::new(&task.spec, model.description(), &ends)
@@ -38,18 +37,27 @@ pub fn measure(
     let resolved: Vec<Line> = lines.iter().map(resolve).collect::<Result<_, _>>()?;
     for (number, (task, line)) in lines.iter().zip(&resolved).enumerate() {
         let spec = &task.spec;
+        let mut along: Vec<(Split, Along)> =
+            spec.splits.iter().map(|&split| (split, Along::new(spec, split))).collect();
         for (index, &alpha) in (0u32..).zip(&spec.alphas) {
-            let missing: Vec<Split> =
-                spec.splits.iter().copied().filter(|&split| !task.done.contains(&(split, index))).collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let (theta, buffers, norm) = state_at(model, data, spec, line, alpha);
-            for split in missing {
-                let Score { loss, accuracy, count } = evaluate(model, data, spec, split, &theta, &buffers, norm);
-                emit(Point { line: number, split, index, alpha, loss, accuracy, count })?;
+            let is_missing = |split| !task.done.contains(&(split, index));
+            let mut state = None;
+            for (split, along) in along.iter_mut().filter(|(split, along)| is_missing(*split) || along.wants(alpha)) {
+                let state = state.get_or_insert_with(|| state_at(model, data, spec, line, alpha));
+                let (score, logits, labels) = evaluate(model, data, spec, *split, state);
+                if along.wants(alpha) {
+                    along.add(alpha, &score, &logits, &labels);
+                }
+                if is_missing(*split) {
+                    let (split, Score { loss, accuracy, count }) = (*split, score);
+                    emit(Finding::Point(Point { line: number, split, index, alpha, loss, accuracy, count }))?;
+                }
             }
         }
+        for measured in line.apart().iter().copied().chain(along.iter().flat_map(|(_, along)| along.measured())) {
+            emit(Finding::Measure { line: number, measured })?;
+        }
+        emit(Finding::End { line: number })?;
     }
     Ok(())
 }
@@ -72,22 +80,24 @@ fn state_at(model: &Model, data: &Data, spec: &LineSpec, line: &Line, alpha: f64
     }
 }
 
-/// Loss and accuracy over the line's images of `split`.
+/// Score, logits [N, classes] and labels [N] of the line's images of `split`.
 fn evaluate(
     model: &Model,
     data: &Data,
     spec: &LineSpec,
     split: Split,
-    theta: &Tensor,
-    buffers: &Tensor,
-    norm: Norm,
-) -> Score {
+    (theta, buffers, norm): &(Tensor, Tensor, Norm),
+) -> (Score, Tensor, Tensor) {
     let mut tally = Tally::new(model.device());
+    let (mut all_logits, mut all_labels) = (vec![], vec![]);
     for range in batches(data, spec, split) {
         let (x, labels) = data.batch(split, range);
-        tally.add(&model.forward(theta, buffers, &x, norm), &labels);
+        let logits = model.forward(theta, buffers, &x, *norm);
+        tally.add(&logits, &labels);
+        all_logits.push(logits);
+        all_labels.push(labels);
     }
-    tally.score()
+    (tally.score(), Tensor::cat(&all_logits, 0), Tensor::cat(&all_labels, 0))
 }
 
 /// Number of images of `split` that the line is measured on: the first so many.

@@ -22,7 +22,7 @@ pub enum TrainEvent {
     Progress {
         /// Share of all steps that is done, 0 to 1.
         fraction: f64,
-        /// For people: `lenet5 seed 1: epoch 2 of 3`.
+        /// For people: `epoch 2 of 3`.
         text: String,
     },
 }

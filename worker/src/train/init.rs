@@ -60,6 +60,10 @@ fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
         (_, InitScheme::KaimingUniform) => Draw::Uniform(spec.scale * (6.0 / fan_in).sqrt()),
         (_, InitScheme::KaimingNormal) => Draw::Normal(spec.scale * (2.0 / fan_in).sqrt()),
         (_, InitScheme::XavierUniform) => Draw::Uniform(spec.scale * (6.0 / (fan_in + fan_out)).sqrt()),
+        (_, InitScheme::LecunNormal) => Draw::Normal(spec.scale / fan_in.sqrt()),
+        (_, InitScheme::LecunUniform) => Draw::Uniform(spec.scale * (3.0 / fan_in).sqrt()),
+        (_, InitScheme::Constant) => Draw::Constant(spec.scale),
+        (_, InitScheme::Orthogonal) => unimplemented!(),
         (_, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
     }
 }
@@ -100,7 +104,7 @@ mod tests {
             (InitScheme::XavierNormal, normal((2.0 / (fan_in + fan_out)).sqrt())),
         ];
         for (scheme, (bound, deviation)) in cases {
-            let checkpoint = initial(&description, &InitSpec { scheme, scale: 1.0 }, 3);
+            let checkpoint = initial(&description, &InitSpec { scheme, ..InitSpec::default() }, 3);
             let (largest, root) = spread(values(&description, &checkpoint, "fc1.weight"));
             assert!(largest <= bound * (1.0 + 1e-6), "{scheme:?}: {largest} is beyond {bound}");
             // 235,200 draws: the root mean square is within 1 % of its expectation.

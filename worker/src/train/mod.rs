@@ -23,6 +23,7 @@ use transect_common::run::{Origin, RunSpec, Tag, TrainSpec};
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::{Model, Noise, Norm, Tally};
+use crate::sources::Sources;
 use meter::{Meter, NotFinite};
 
 pub use event::{EpochScore, TrainError, TrainEvent};
@@ -44,15 +45,16 @@ const PROGRESS: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// When it diverges, is asked to stop, or cannot begin.
-pub fn train(model: &Model, run: &RunSpec, data: &Data, emit: Emit) -> Result<(), TrainError> {
+pub fn train(model: &Model, run: &RunSpec, data: &Data, sources: &Sources, emit: Emit) -> Result<(), TrainError> {
     let Origin::Trained { init, train } = &run.origin else { return Err(TrainError::Imported) };
     check(model, train, data)?;
     let (seed, images) = (train.seed, data.len(Split::Train));
     let steps_per_epoch = images.div_ceil(train.batch_size as usize) as u64;
     let began = Instant::now();
-    let mut signs = Signs::new(format!("{} seed {seed}", run.model.name()), train.epochs, steps_per_epoch);
+    let mut signs = Signs::new(train.epochs, steps_per_epoch);
 
-    let start = initial(model.description(), init, seed);
+    let start = initial(model.description(), init, seed.init);
+    let _ = sources;
     let mut theta = Tensor::from_slice(&start.theta).to_device(model.device()).set_requires_grad(true);
     let buffers = Tensor::from_slice(&start.buffers).to_device(model.device());
     let mut optimizer = Optimizer::new(&train.optimizer, start.theta.len(), model.device());
@@ -62,13 +64,13 @@ pub fn train(model: &Model, run: &RunSpec, data: &Data, emit: Emit) -> Result<()
     keep(train, 0, (&theta, &buffers), step, emit)?;
 
     for epoch in 1..=train.epochs {
-        let order = order::epoch_order(seed, epoch, images);
+        let order = order::epoch_order(seed.order, epoch, images);
         let mut meter = Meter::new(step + 1, model.device());
         for range in order::batches(images, train.batch_size as usize) {
             let indices = &order[range];
             let (x, labels) = data.select(Split::Train, &Tensor::from_slice(indices).to_device(data.device()));
-            let x = augmented(x, run.data.augment, (seed, epoch), indices);
-            let logits = model.forward_training(&theta, &buffers, &x, Noise { seed, step });
+            let x = augmented(x, run.data.augment, (seed.augment, epoch), indices);
+            let logits = model.forward_training(&theta, &buffers, &x, Noise { seed: seed.order, step });
             let loss = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, -100, 0.0);
             let grad = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
             learning_rate = train.optimizer.lr() * factor(train, step, steps_per_epoch);
@@ -168,15 +170,14 @@ fn diverged(bad: NotFinite, epoch: u32) -> TrainError {
 
 /// Signs of life at a bearable pace.
 struct Signs {
-    name: String,
     epochs: u32,
     steps: u64,
     last: Instant,
 }
 
 impl Signs {
-    fn new(name: String, epochs: u32, steps_per_epoch: u64) -> Self {
-        Self { name, epochs, steps: u64::from(epochs) * steps_per_epoch, last: Instant::now() }
+    fn new(epochs: u32, steps_per_epoch: u64) -> Self {
+        Self { epochs, steps: u64::from(epochs) * steps_per_epoch, last: Instant::now() }
     }
 
     fn give(&mut self, step: u64, epoch: u32, emit: Emit) -> Result<(), Stop> {
@@ -184,7 +185,7 @@ impl Signs {
             return Ok(());
         }
         self.last = Instant::now();
-        let text = format!("{}: epoch {epoch} of {}", self.name, self.epochs);
+        let text = format!("epoch {epoch} of {}", self.epochs);
         emit(TrainEvent::Progress { fraction: step as f64 / self.steps as f64, text })
     }
 }

@@ -31,6 +31,9 @@ impl Optimizer {
             run::Optimizer::Sgd { momentum, weight_decay, nesterov, .. } => {
                 self.sgd(theta, grad, lr, [momentum, weight_decay], nesterov);
             }
+            run::Optimizer::Adam { .. } | run::Optimizer::Rmsprop { .. } | run::Optimizer::Sam { .. } => {
+                unimplemented!()
+            }
             run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
                 self.adamw(theta, grad, lr, [beta1, beta2], eps, weight_decay);
             }
@@ -98,6 +101,9 @@ mod tests {
                         theta[i] -= lr * if nesterov { grad[i] + momentum * velocity[i] } else { velocity[i] };
                     }
                     self.velocity = Some(velocity);
+                }
+                run::Optimizer::Adam { .. } | run::Optimizer::Rmsprop { .. } | run::Optimizer::Sam { .. } => {
+                    unimplemented!()
                 }
                 run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
                     for i in 0..theta.len() {

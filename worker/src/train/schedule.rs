@@ -11,11 +11,20 @@ use transect_common::run::{Schedule, TrainSpec};
 pub fn factor(train: &TrainSpec, step: u64, steps_per_epoch: u64) -> f64 {
     let warmup_steps = train.warmup_epochs * steps_per_epoch as f64;
     let warmup = if warmup_steps > 0.0 { ((step + 1) as f64 / warmup_steps).min(1.0) } else { 1.0 };
-    let schedule = match train.schedule {
+    let schedule = match &train.schedule {
         Schedule::Constant => 1.0,
         Schedule::Step { every, factor } => {
-            let drops = step / steps_per_epoch / u64::from(every.max(1));
+            let drops = step / steps_per_epoch / u64::from((*every).max(1));
             factor.powi(i32::try_from(drops).unwrap_or(i32::MAX))
+        }
+        Schedule::Milestones { epochs, factor } => {
+            let epoch = step / steps_per_epoch;
+            let drops = epochs.iter().filter(|&&milestone| epoch >= u64::from(milestone)).count();
+            factor.powi(i32::try_from(drops).unwrap_or(i32::MAX))
+        }
+        Schedule::Cyclic { period, floor } => {
+            let place = (step as f64 / (period * steps_per_epoch as f64)).fract();
+            floor + (1.0 - floor) * (1.0 - (2.0 * place - 1.0).abs())
         }
         Schedule::Cosine { floor } => {
             let steps = u64::from(train.epochs) * steps_per_epoch;
@@ -48,6 +57,18 @@ mod tests {
         assert_eq!(factors(schedule, 0.0, &[0, 9, 10, 19]), [1.0, 1.0, 0.1, 0.1]);
         let schedule = Schedule::Step { every: 1, factor: 0.5 };
         assert_eq!(factors(schedule, 0.0, &[4, 5, 10, 15]), [1.0, 0.5, 0.25, 0.125]);
+    }
+
+    #[test]
+    fn milestones_drop_after_their_epochs() {
+        let schedule = Schedule::Milestones { epochs: vec![1, 3], factor: 0.1 };
+        assert_eq!(factors(schedule, 0.0, &[4, 5, 14, 15, 19]), [1.0, 0.1, 0.1, 0.01, 0.01]);
+    }
+
+    #[test]
+    fn a_cycle_rises_and_falls() {
+        let schedule = Schedule::Cyclic { period: 2.0, floor: 0.2 };
+        assert_eq!(factors(schedule, 0.0, &[0, 1, 5, 9, 10, 15]), [0.2, 0.36, 1.0, 0.36, 0.2, 1.0]);
     }
 
     #[test]
