@@ -137,7 +137,7 @@ mod tests {
         let described = |spec: ModelSpec| spec.describe([3, 32, 32], 10).unwrap();
         let resnet = |norm| described(ModelSpec::Resnet20(CifarResnet { norm, ..CifarResnet::default() }));
         let (plain, fixup) = (resnet(CifarNorm::Batch), resnet(CifarNorm::Fixup));
-        let spec = InitSpec { scheme: InitScheme::KaimingNormal, scale: 1.0 };
+        let spec = InitSpec { scheme: InitScheme::KaimingNormal, ..InitSpec::default() };
         let start = initial(&fixup, &spec, 1);
         let of = |name| spread(values(&fixup, &start, name)).1;
         assert_eq!((of("layer2.1.conv2.weight"), of("linear.bias"), of("layer2.1.scale")), (0.0, 0.0, 1.0));
