@@ -52,7 +52,7 @@ unpack)
         exit 0
     fi
     # Unpacked beside the place it goes to, so that it is there whole or not at all.
-    mkdir -p "$dir"
+    mkdir -p "$(dirname "$dir")"
     tmp=$(mktemp -d "$dir.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
     tar -xzf "$archive" -C "$tmp" --no-same-owner
@@ -61,14 +61,20 @@ unpack)
         echo "data: $archive holds no folders train and test, at its top or inside one folder" >&2
         exit 1
     }
-    mv "$inside/train" "$inside/test" "$dir/"
+    mkdir "$tmp/whole"
+    mv "$inside/train" "$inside/test" "$tmp/whole/"
+    [ ! -e "$dir" ] || rmdir "$dir" || {
+        echo "data: $dir holds something else; move it away first" >&2
+        exit 1
+    }
+    mv "$tmp/whole" "$dir"
     classes=$(find "$dir/train" -mindepth 1 -maxdepth 1 -type d | wc -l)
     echo "data: $dir holds $classes classes; sweeps name it with folder = \"$(basename "$dir")\""
     ;;
 cifar10-part)
     from=${2:-}
     dir=${3:-$data/cifar10}
-    files=$(find "${from:-.}" -maxdepth 1 -name 'data_batch_[1-5].bin*' -o -maxdepth 1 -name 'test_batch.bin*')
+    files=$(find "${from:-.}" -maxdepth 1 \( -name 'data_batch_[1-5].bin*' -o -name 'test_batch.bin*' \))
     { [ -n "$from" ] && [ -n "$files" ]; } || {
         echo "data: say which folder holds data_batch_N.bin[.gz] and test_batch.bin[.gz]: scripts/data.sh cifar10-part PATH [DIR]" >&2
         exit 2

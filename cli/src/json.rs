@@ -89,6 +89,30 @@ pub fn line_point(p: &pb::LinePoint) -> Value {
         "loss": number(p.loss),
         "accuracy": p.accuracy,
         "count": p.count,
+        "elsewhere": p.elsewhere,
+        "align": p.align,
+        "normalize": p.normalize,
+    })
+}
+
+/// A number of a whole line.
+pub fn line_measure(m: &pb::LineMeasure) -> Value {
+    json!({
+        "run": m.run,
+        "model": m.model,
+        "seed": m.seed,
+        "settings": nested(&m.settings),
+        "from_tag": m.from_tag,
+        "to_tag": m.to_tag,
+        "mask": m.mask,
+        "hold": m.hold,
+        "batch_norm": m.batch_norm,
+        "split": m.split,
+        "name": m.name,
+        "value": m.value,
+        "elsewhere": m.elsewhere,
+        "align": m.align,
+        "normalize": m.normalize,
     })
 }
 

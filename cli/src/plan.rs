@@ -10,7 +10,7 @@ use crate::args::Global;
 use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
 use crate::output::{Output, bytes, counted, cut, grouped, table};
-use crate::{json, sweepfile};
+use crate::{disk, json, sweepfile};
 
 /// Runs that the table shows.
 const SHOWN_RUNS: usize = 20;
@@ -40,6 +40,10 @@ pub async fn plan(global: &Global, output: Output, args: PlanArgs) -> Outcome {
         return output.json(&json::plan(&plan));
     }
     output.text(&words(&plan))?;
+    let home = Some(&global.home).filter(|_| global.coordinator.is_none());
+    if let Some(reason) = home.and_then(|home| disk::no_room(home, plan.checkpoint_bytes, disk::free(home))) {
+        output.warning(&reason);
+    }
     let shown = if args.all { plan.runs.len() } else { SHOWN_RUNS };
     output.text(&format!("\n{}", runs(&plan, shown)))
 }

@@ -25,6 +25,9 @@ pub struct ResultsArgs {
     /// Give the training curves instead of the lines (csv and jsonl)
     #[arg(long)]
     curves: bool,
+    /// Give the numbers that are measured of whole lines (csv and jsonl)
+    #[arg(long, conflicts_with = "curves")]
+    measures: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,11 +50,16 @@ pub struct PlotArgs {
 /// Shows or exports results.
 pub async fn results(global: &Global, output: Output, args: ResultsArgs) -> Outcome {
     let format = if output.is_json() && args.format == Format::Table { Format::Jsonl } else { args.format };
-    if args.curves && format == Format::Table {
-        return Err(Failure::Usage("--curves gives rows, so choose --format csv or --format jsonl".to_owned()));
+    if (args.curves || args.measures) && format == Format::Table {
+        let what = if args.curves { "--curves" } else { "--measures" };
+        return Err(Failure::Usage(format!("{what} gives rows, so choose --format csv or --format jsonl")));
     }
     let session = Session::open(global, Need::Database).await?;
     let outcome = match (format, args.curves) {
+        (Format::Csv, false) if args.measures => measures(&session, &args.sweep, MEASURE_HEADER, measure_csv).await,
+        (Format::Jsonl, false) if args.measures => {
+            measures(&session, &args.sweep, "", |m| json::line_measure(m).to_string()).await
+        }
         (Format::Table, _) => condensed(&session, output, &args.sweep).await,
         (Format::Csv, false) => lines(&session, &args.sweep, LINE_HEADER, line_csv).await,
         (Format::Jsonl, false) => lines(&session, &args.sweep, "", |p| json::line_point(p).to_string()).await,
@@ -82,6 +90,8 @@ async fn condensed(session: &Session, output: Output, sweep: &str) -> Outcome {
 pub struct Measured {
     /// Points of lines.
     pub points: Vec<pb::LinePoint>,
+    /// Numbers of whole lines.
+    pub measures: Vec<pb::LineMeasure>,
     /// Training curves.
     pub curves: Vec<pb::CurvePoint>,
 }
@@ -95,6 +105,7 @@ pub async fn measured(session: &Session, sweep: &str) -> Result<(pb::Sweep, Meas
     let mut rows = client.results(pb::ResultsRequest { sweep: found.sweep_id.clone() }).await?.into_inner();
     while let Some(page) = rows.message().await? {
         all.points.extend(page.points);
+        all.measures.extend(page.measures);
     }
     let mut rows = client.curves(pb::CurvesRequest { sweep: found.sweep_id.clone() }).await?.into_inner();
     while let Some(page) = rows.message().await? {
@@ -110,6 +121,16 @@ async fn lines(session: &Session, sweep: &str, header: &str, row: fn(&pb::LinePo
     let mut out = Rows::begin(header)?;
     while let Some(page) = pages.message().await? {
         out.write(page.points.iter().map(row))?;
+    }
+    out.end()
+}
+
+async fn measures(session: &Session, sweep: &str, header: &str, row: fn(&pb::LineMeasure) -> String) -> Outcome {
+    let request = pb::ResultsRequest { sweep: sweep.to_owned() };
+    let mut pages = session.sweeps().results(request).await?.into_inner();
+    let mut out = Rows::begin(header)?;
+    while let Some(page) = pages.message().await? {
+        out.write(page.measures.iter().map(row))?;
     }
     out.end()
 }
@@ -143,8 +164,10 @@ impl Rows {
     }
 }
 
-const LINE_HEADER: &str =
-    "run,model,seed,settings,from_tag,to_tag,mask,hold,batch_norm,split,alpha,loss,accuracy,count";
+const LINE_HEADER: &str = "run,model,seed,settings,from_tag,to_tag,mask,hold,batch_norm,split,alpha,loss,accuracy,count,\
+     elsewhere,align,normalize";
+const MEASURE_HEADER: &str =
+    "run,model,seed,settings,from_tag,to_tag,mask,hold,batch_norm,split,name,value,elsewhere,align,normalize";
 const CURVE_HEADER: &str = "run,model,seed,settings,epoch,split,loss,accuracy,learning_rate,seconds";
 
 fn line_csv(p: &pb::LinePoint) -> String {
@@ -152,7 +175,29 @@ fn line_csv(p: &pb::LinePoint) -> String {
     let words =
         [&p.run, &p.model, &seed, &p.settings, &p.from_tag, &p.to_tag, &p.mask, &p.hold, &p.batch_norm, &p.split];
     let (alpha, loss, accuracy, count) = (p.alpha, p.loss, p.accuracy, p.count);
-    format!("{},{alpha},{loss},{accuracy},{count}", words.map(|w| quoted(w)).join(","))
+    let (elsewhere, align, normalize) = (p.elsewhere.as_deref().unwrap_or_default(), p.align, &p.normalize);
+    let words = words.map(|w| quoted(w)).join(",");
+    format!("{words},{alpha},{loss},{accuracy},{count},{elsewhere},{align},{normalize}")
+}
+
+fn measure_csv(m: &pb::LineMeasure) -> String {
+    let seed = m.seed.map(|s| s.to_string()).unwrap_or_default();
+    let words = [
+        &m.run,
+        &m.model,
+        &seed,
+        &m.settings,
+        &m.from_tag,
+        &m.to_tag,
+        &m.mask,
+        &m.hold,
+        &m.batch_norm,
+        &m.split,
+        &m.name,
+    ];
+    let (elsewhere, align, normalize) = (m.elsewhere.as_deref().unwrap_or_default(), m.align, &m.normalize);
+    let words = words.map(|w| quoted(w)).join(",");
+    format!("{words},{},{elsewhere},{align},{normalize}", m.value)
 }
 
 fn curve_csv(p: &pb::CurvePoint) -> String {
@@ -201,7 +246,10 @@ mod tests {
             ..Default::default()
         };
         let row = line_csv(&point);
-        assert_eq!(row, r#"ab,,,"{""train.seed"":1,""x"":2}",,,conv*,,,,0.1,NaN,0,0"#);
-        assert_eq!(LINE_HEADER.split(',').count(), 14);
+        assert_eq!(row, r#"ab,,,"{""train.seed"":1,""x"":2}",,,conv*,,,,0.1,NaN,0,0,,false,"#);
+        assert_eq!(LINE_HEADER.split(',').count(), 17);
+        let measure = pb::LineMeasure { name: "cosine".into(), value: -0.5, align: true, ..Default::default() };
+        assert_eq!(measure_csv(&measure), ",,,,,,,,,,cosine,-0.5,,true,");
+        assert_eq!(MEASURE_HEADER.split(',').count(), 15);
     }
 }

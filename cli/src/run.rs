@@ -13,7 +13,7 @@ use transect_common::pb;
 
 use crate::args::Global;
 use crate::connect::{Need, Session};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::errors::{Failure, Outcome};
 use crate::fleet::{Fleet, Orders, find_worker};
 use crate::output::{Output, counted, duration, grouped};
@@ -107,7 +107,9 @@ struct Job<'a> {
 impl Job<'_> {
     /// From submission to summary with one coordinator. `Unreachable` when that goes away.
     async fn attempt(&mut self, session: &Session) -> Outcome {
-        let submit = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref());
+        // The disk of another machine's coordinator cannot be seen from here.
+        let home = self.global.coordinator.is_none().then_some(self.global.home.as_path());
+        let submit = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref(), home);
         let begun = interruptible(&mut self.signals, submit).await?;
         let trained_before = self.first.get_or_insert_with(|| begun.sweep.clone()).train_done;
         let mut sweep = begun.sweep.clone();
@@ -133,13 +135,14 @@ async fn interruptible<T>(signals: &mut Signals, step: impl Future<Output = Resu
     }
 }
 
-/// Submits the sweep and queues again what a machine failed at, or what was cancelled.
+/// Submits the sweep, unless its checkpoints do not fit on the disk of `home`, and queues again what a machine failed at, or what was cancelled.
 async fn begin(
     session: &Session,
     output: Output,
     file: &Path,
     loaded: &Loaded,
     lacking: Option<&str>,
+    home: Option<&Path>,
 ) -> Result<Begun, Failure> {
     let mut client = session.sweeps();
     let about_file = |status: tonic::Status| Failure::about_sweep(file, &status);
@@ -148,6 +151,9 @@ async fn begin(
     let is_left = plan.runs.len() as u64 > u64::from(plan.runs_done) || plan.probe_jobs > plan.probe_jobs_done;
     if let (Some(lacking), true) = (lacking, is_left) {
         return Err(Failure::Other(anyhow::anyhow!("{lacking}")));
+    }
+    if let Some(reason) = home.and_then(|home| disk::no_room(home, plan.checkpoint_bytes, disk::free(home))) {
+        return Err(Failure::Other(anyhow::anyhow!("{reason}")));
     }
     let request = pb::SubmitRequest { sweep_file: loaded.text.clone(), idempotency_key: String::new() };
     let answer = client.submit(request).await.map_err(about_file)?.into_inner();

@@ -10,7 +10,7 @@ use crate::args::Global;
 use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
 use crate::output::{Output, counted};
-use crate::{json, sweepfile};
+use crate::{disk, json, sweepfile};
 
 /// What to submit.
 #[derive(Debug, Args)]
@@ -27,11 +27,10 @@ pub struct SubmitArgs {
 pub async fn submit(global: &Global, output: Output, args: SubmitArgs) -> Outcome {
     let loaded = sweepfile::load(&args.file)?;
     let session = Session::open(global, Need::Home).await?;
-    let request = pb::SubmitRequest { sweep_file: loaded.text, idempotency_key: args.idempotency_key };
-    let answer = session.sweeps().submit(request).await.map_err(|status| Failure::about_sweep(&args.file, &status));
+    let answer = store(global, &session, &args, loaded.text).await;
     let is_own = session.is_own();
     session.close().await;
-    let answer = answer?.into_inner();
+    let answer = answer?;
     let sweep = answer.sweep.unwrap_or_default();
     if output.is_json() {
         return output.json(&json!({ "sweep": json::sweep(&sweep), "created": answer.created }));
@@ -55,4 +54,24 @@ pub async fn submit(global: &Global, output: Output, args: SubmitArgs) -> Outcom
         output.note(&format!("Follow it with: transect watch {name}"));
     }
     Ok(())
+}
+
+/// Stores the sweep, unless its checkpoints do not fit on the disk of a home on this machine.
+async fn store(
+    global: &Global,
+    session: &Session,
+    args: &SubmitArgs,
+    sweep_file: String,
+) -> Result<pb::SubmitResponse, Failure> {
+    let about_file = |status: tonic::Status| Failure::about_sweep(&args.file, &status);
+    let mut client = session.sweeps();
+    if global.coordinator.is_none() {
+        let request = pb::PlanRequest { sweep_file: sweep_file.clone() };
+        let plan = client.plan(request).await.map_err(about_file)?.into_inner();
+        if let Some(reason) = disk::no_room(&global.home, plan.checkpoint_bytes, disk::free(&global.home)) {
+            return Err(Failure::Other(anyhow::anyhow!("{reason}")));
+        }
+    }
+    let request = pb::SubmitRequest { sweep_file, idempotency_key: args.idempotency_key.clone() };
+    Ok(client.submit(request).await.map_err(about_file)?.into_inner())
 }

@@ -186,8 +186,25 @@ impl Stat {
     }
 }
 
-/// Losses of each run, by alpha. Alphas are sorted by their bits after a map that keeps their order.
-type Curve<'a> = BTreeMap<&'a str, Vec<(f64, f64)>>;
+/// Losses of each run and other end, by alpha.
+type Curve<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<(f64, f64)>>;
+
+/// What is unusual about a line's end, for people: ` to another run, aligned`.
+pub fn end(p: &pb::LinePoint) -> String {
+    let words = match p.elsewhere.as_deref() {
+        None => "",
+        Some(elsewhere) if elsewhere.starts_with("init:") => " to a fresh initialisation",
+        Some(_) => " to another run",
+    };
+    words.to_owned() + &manner(p.align, &p.normalize)
+}
+
+/// What was done to a line's direction, for people: `, aligned`.
+pub fn manner(align: bool, normalize: &str) -> String {
+    let aligned = if align { ", aligned" } else { "" };
+    let normalised = if normalize == "filter" { ", filter-normalised" } else { "" };
+    format!("{aligned}{normalised}")
+}
 
 fn lines(points: &[pb::LinePoint], labels: &Labels) -> Vec<LineRow> {
     let has_test = points.iter().any(|p| p.split == Split::Test.name());
@@ -206,12 +223,13 @@ fn lines(points: &[pb::LinePoint], labels: &Labels) -> Vec<LineRow> {
         if many_norm {
             let _ = write!(mask, " {}", p.batch_norm);
         }
-        mask
+        mask + &end(p)
     };
     let mut groups: Ordered<(String, String), Curve<'_>> = Ordered::new();
     for point in points.iter().filter(|p| p.split == split) {
         let key = (labels.label(&point.model, &point.settings), mask(point));
-        groups.at(key).entry(&point.run).or_default().push((point.alpha, point.loss));
+        let curve = (point.run.as_str(), point.elsewhere.as_deref());
+        groups.at(key).entry(curve).or_default().push((point.alpha, point.loss));
     }
     let row = |((label, mask), runs): ((String, String), Curve<'_>)| {
         let (alphas, losses) = mean(&runs);
@@ -336,7 +354,25 @@ mod tests {
             loss,
             accuracy: 0.5,
             count: 10,
+            ..Default::default()
         }
+    }
+
+    #[test]
+    fn lines_that_end_elsewhere_are_told_apart() {
+        let to = |other: &str, align, loss| {
+            let end = |alpha, loss| pb::LinePoint {
+                elsewhere: (!other.is_empty()).then(|| other.to_owned()),
+                align,
+                ..point(0, "all", "test", alpha, loss)
+            };
+            [end(0.0, 1.0), end(0.5, loss), end(1.0, 0.0)]
+        };
+        let points = [to("", false, 0.5), to("run:a", false, 2.0), to("run:b", false, 4.0), to("run:b", true, 0.4)];
+        let rows = summarise(points.as_flattened(), &[]).lines;
+        let shown: Vec<_> = rows.iter().map(|row| (row.mask.as_str(), row.runs, row.shape.is_ok())).collect();
+        let expected = [("all", 1, true), ("all to another run", 2, true), ("all to another run, aligned", 1, true)];
+        assert_eq!(shown, expected);
     }
 
     fn curve(seed: u64, epoch: u32, split: &str, loss: f64, accuracy: f64, lr: f64) -> pb::CurvePoint {

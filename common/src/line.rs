@@ -78,6 +78,18 @@ pub enum Measure {
     Ensemble,
 }
 
+/// Names of what workers report of whole lines.
+pub const MEASURED: [&str; 8] = [
+    "distance",
+    "distance-relative",
+    "cosine",
+    "gauss-length",
+    "ensemble-loss",
+    "ensemble-accuracy",
+    "best-alpha",
+    "best-accuracy",
+];
+
 /// One line. Its canonical form, with the run's digest, names the job that measures it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -229,6 +229,31 @@ fn layer(mask: &str, change: fn(&mut LayerRecipe)) -> LayerRecipe {
     recipe
 }
 
+/// One change to each setting of the data.
+fn data_changes() -> [fn(&mut DataSpec); 19] {
+    [
+        |d| (d.train_size, d.balanced) = (Some(500), true),
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 0 },
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.7, seed: 0 },
+        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 7 },
+        |d| d.corruption = Corruption::Blur { sigma: 0.77 },
+        |d| d.corruption = Corruption::PixelShuffle { seed: 0 },
+        |d| d.corruption = Corruption::PixelShuffle { seed: 7 },
+        |d| d.corruption = Corruption::BlockShuffle { blocks: 2, seed: 0 },
+        |d| d.corruption = Corruption::BlockShuffle { blocks: 4, seed: 7 },
+        |d| d.set = DataSet::FashionMnist,
+        |d| d.train_size = Some(77),
+        |d| d.test_size = Some(77),
+        |d| d.label_noise = 0.77,
+        |d| d.partial = !d.partial,
+        |d| d.mean = Some(vec![0.77]),
+        |d| d.std = Some(vec![0.77]),
+        |d| d.augment.flip = !d.augment.flip,
+        |d| d.augment.crop = 7,
+        |d| d.label_noise = 0.770_000_000_000_000_1,
+    ]
+}
+
 fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
     let RunSpec { data, model: _, origin } = spec.clone();
     // `spirals` and the four settings of image folders are other sets': see `settings_of_another_set_are_no_other_data`.
@@ -255,27 +280,6 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         keep: _,
     } = train;
 
-    let data_changes: [fn(&mut DataSpec); 19] = [
-        |d| (d.train_size, d.balanced) = (Some(500), true),
-        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 0 },
-        |d| d.corruption = Corruption::GaussianNoise { level: 0.7, seed: 0 },
-        |d| d.corruption = Corruption::GaussianNoise { level: 0.77, seed: 7 },
-        |d| d.corruption = Corruption::Blur { sigma: 0.77 },
-        |d| d.corruption = Corruption::PixelShuffle { seed: 0 },
-        |d| d.corruption = Corruption::PixelShuffle { seed: 7 },
-        |d| d.corruption = Corruption::BlockShuffle { blocks: 2, seed: 0 },
-        |d| d.corruption = Corruption::BlockShuffle { blocks: 4, seed: 7 },
-        |d| d.set = DataSet::FashionMnist,
-        |d| d.train_size = Some(77),
-        |d| d.test_size = Some(77),
-        |d| d.label_noise = 0.77,
-        |d| d.partial = !d.partial,
-        |d| d.mean = Some(vec![0.77]),
-        |d| d.std = Some(vec![0.77]),
-        |d| d.augment.flip = !d.augment.flip,
-        |d| d.augment.crop = 7,
-        |d| d.label_noise = 0.770_000_000_000_000_1,
-    ];
     let train_changes: [fn(&mut InitSpec, &mut TrainSpec); 56] = [
         |i, _| i.scheme = InitScheme::KaimingUniform,
         |i, _| i.scheme = InitScheme::XavierUniform,
@@ -354,7 +358,7 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         ModelSpec::Vit(Vit { depth: 7, ..Vit::default() }),
     ];
     let mut all = vec![spec.clone()];
-    all.extend(data_changes.iter().map(|change| with_data(spec.clone(), change)));
+    all.extend(data_changes().iter().map(|change| with_data(spec.clone(), change)));
     all.extend(train_changes.iter().map(|change| with_origin(spec.clone(), change)));
     all.extend(models.into_iter().map(|model| RunSpec { model, ..spec.clone() }));
     all

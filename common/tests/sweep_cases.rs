@@ -8,7 +8,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::line::Elsewhere;
 use transect_common::model::ModelSpec;
 use transect_common::run::{LayerStart, Origin, RunSpec, Source, Tag, TrainSpec};
-use transect_common::sweep::{Expansion, Import, SweepFile, with_base};
+use transect_common::sweep::{Expansion, Expectation, Import, SweepFile, with_base};
 
 const BASE: &str = "name = \"x\"\ndata.set = \"mnist\"\nmodel.architecture = \"lenet5\"\n";
 
@@ -313,6 +313,19 @@ fn mistakes_of_cases_rules_and_starts_are_answered() {
             "{head}\n  expected {expected}\n  found {found:#?}"
         );
     }
+}
+
+#[test]
+fn claims_are_read_and_change_no_run() {
+    let plain = format!("{BASE}[train]\nseed = \"0..2\"\nepochs = [1, 2]\n");
+    let claims = "[[claim]]\ntext = \"Longer is better.\"\nmeasure = \"accuracy\"\nmore = { train.epochs = 2 }\nless = { train.epochs = 1 }\n\
+         [[claim]]\ntext = \"Bumps say nothing.\"\nmeasure = \"bump\"\npredicts = \"nothing\"\n";
+    let file = SweepFile::parse(&format!("{plain}{claims}")).unwrap();
+    assert_eq!(file.expand(&BTreeMap::new()).unwrap(), expand(&plain));
+    assert_eq!(file.claims().len(), 2);
+    assert_eq!(file.claims()[1].expects, Expectation::Predicts(None));
+    let wrong = mistakes(&format!("{plain}[[claim]]\ntext = \"?\"\nmeasure = \"bump\"\n"));
+    assert!(wrong[0].starts_with("7:1: claim: expects nothing that can be answered"), "{wrong:#?}");
 }
 
 #[test]

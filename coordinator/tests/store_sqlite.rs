@@ -60,6 +60,53 @@ async fn a_database_that_was_not_closed_is_whole() {
 }
 
 #[tokio::test]
+async fn a_database_of_the_first_release_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["0001_first.sql", "0002_views.sql"] {
+        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/sqlite");
+        fs::copy(migrations.join(name), folder.path().join(name)).unwrap();
+    }
+    let options = SqliteConnectOptions::new().filename(home.path().join("transect.db")).create_if_missing(true);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::migrate::Migrator::new(folder.path()).await.unwrap().run(&database).await.unwrap();
+    // A trained run with one measured line, as the first release wrote it.
+    let (run, line) = (world::run(0), world::line("all"));
+    let statements = [
+        "INSERT INTO sweeps (name, file, file_digest, idempotency_key, submitted_at) VALUES ('old', '', '', 'old', 'then')"
+            .to_owned(),
+        format!(
+            "INSERT INTO runs (digest, spec, model, seed, created_at) VALUES ('{}', '{}', 'lenet5', 0, 'then')",
+            run.digest(),
+            run.canonical()
+        ),
+        format!(
+            "INSERT INTO lines (digest, spec, from_tag, to_tag, mask, hold, batch_norm)
+             VALUES ('{}', '{}', 'init', 'final', 'all', 'final', 'none')",
+            line.digest(),
+            line.canonical()
+        ),
+        "INSERT INTO sweep_runs VALUES (1, 0, 1, '{}')".to_owned(),
+        "INSERT INTO jobs (kind, run, line, state, ready, due_at, points, points_expected, queued_at, finished_at)
+         VALUES ('train', 1, NULL, 'done', 1, 'then', 0, 0, 'then', 'then'), ('line', 1, 1, 'done', 1, 'then', 6, 6, 'then', 'then')"
+            .to_owned(),
+        "INSERT INTO sweep_jobs VALUES (1, 1, 0), (1, 2, 1)".to_owned(),
+    ];
+    for statement in statements {
+        database.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+    database.close().await;
+
+    let world = World::new(Arc::new(open(home.path()).await.unwrap()));
+    let sweep = world.sweep("new", &[0], &["all", "conv1"]).await;
+    assert_eq!((sweep.jobs, sweep.done, sweep.queued), (3, 2, 1), "what was done stays done");
+    let database = beside(home.path()).await;
+    let kept = database.fetch_one("SELECT elsewhere, align, normalize FROM lines WHERE mask = 'all'").await.unwrap();
+    let found: (Option<String>, i64, String) = (kept.get(0), kept.get(1), kept.get(2));
+    assert_eq!(found, (None, 0, "none".to_owned()));
+}
+
+#[tokio::test]
 async fn a_newer_database_is_refused() {
     let home = tempfile::tempdir().unwrap();
     open(home.path()).await.unwrap().close().await;
@@ -152,8 +199,25 @@ async fn no_statement_scans_what_grows() {
     let exempt = ["count_jobs", "count_rest", "artifacts", "workers", "ping", "sweep_ids"];
     // Partial indexes over what waits or is leased, or a step towards the next row in order, are no full scans.
     let partial = ["USING INDEX jobs_", "USING COVERING INDEX jobs_"];
-    let big =
-        ["jobs", "j", "t", "points", "p", "sweep_jobs", "sj", "runs", "r", "curves", "c", "checkpoints", "lines", "l"];
+    let big = [
+        "jobs",
+        "j",
+        "t",
+        "points",
+        "p",
+        "sweep_jobs",
+        "sj",
+        "runs",
+        "r",
+        "curves",
+        "c",
+        "checkpoints",
+        "lines",
+        "l",
+        "job_needs",
+        "measures",
+        "m",
+    ];
     for (name, sql) in statements().into_iter().filter(|(name, _)| !exempt.contains(&name.as_str())) {
         for step in plan(&database, &sql).await {
             let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
@@ -167,8 +231,16 @@ async fn no_statement_scans_what_grows() {
 async fn pages_are_read_in_order_without_sorting() {
     let home = tempfile::tempdir().unwrap();
     let database = planner(home.path()).await;
-    let paged =
-        ["points_of_sweep", "curves_of_sweep", "jobs_of_sweep", "sweep_ids", "due_line", "claim_train", "claim_lines"];
+    let paged = [
+        "points_of_sweep",
+        "measures_of_sweep",
+        "curves_of_sweep",
+        "jobs_of_sweep",
+        "sweep_ids",
+        "due_line",
+        "claim_train",
+        "claim_lines",
+    ];
     for (name, sql) in statements().into_iter().filter(|(name, _)| paged.contains(&name.as_str())) {
         let plan = plan(&database, &sql).await;
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{name}.sql: {plan:?}");
@@ -186,6 +258,8 @@ async fn views_asked_for_one_sweep_read_that_sweep_only() {
         ("job_status", "sweep"),
         ("line_points", "sweep_id"),
         ("line_points", "sweep"),
+        ("line_measures", "sweep_id"),
+        ("line_measures", "sweep"),
     ] {
         let plan = plan(&database, &format!("SELECT * FROM {view} WHERE {column} = 'x'")).await;
         assert!(plan.iter().any(|step| step.starts_with("SEARCH s USING")), "{view} by {column}: {plan:?}");

@@ -2,7 +2,7 @@
 
 mod daemon_fake;
 
-use daemon_fake::{Fake, Worker, line, lines, tiny_run, training};
+use daemon_fake::{Fake, Worker, elsewhere, line, lines, tiny_run, trained, training};
 use transect_common::data::{DataSet, DataSpec};
 use transect_common::pb::report_request::Row;
 use transect_common::pb::{PointKey, PointRow};
@@ -94,12 +94,9 @@ fn absent_data_fail_the_run_with_the_command_that_installs_them() {
 
 #[test]
 fn a_bad_line_fails_alone() {
-    let fake = Fake::start();
-    let _worker = Worker::start(&fake.url());
     let run = tiny_run(1, 1);
-    fake.give(training(&run, 1));
-    fake.wait_done(1);
-    let mut group = lines(&run, 2, &[line("all"), line("conv9"), line("fc2")], fake.state().checkpoints(1));
+    let (fake, _worker, checkpoints) = trained(&run);
+    let mut group = lines(&run, 2, &[line("all"), line("conv9"), line("fc2")], checkpoints);
     group.jobs.push(transect_common::pb::LeasedJob {
         job_id: 5,
         attempt: 1,
@@ -132,12 +129,8 @@ fn training_that_diverges_fails_the_run_and_says_where() {
 
 #[test]
 fn a_spoilt_file_in_the_cache_is_fetched_again() {
-    let fake = Fake::start();
-    let worker = Worker::start(&fake.url());
     let run = tiny_run(1, 1);
-    fake.give(training(&run, 1));
-    fake.wait_done(1);
-    let checkpoints = fake.state().checkpoints(1);
+    let (fake, worker, checkpoints) = trained(&run);
     std::fs::write(worker.cache().join(&checkpoints[0].artifact), b"spoilt").unwrap();
     std::fs::remove_file(worker.cache().join(&checkpoints[1].artifact)).unwrap();
     fake.give(lines(&run, 2, &[line("all")], checkpoints.clone()));
@@ -153,16 +146,44 @@ fn a_spoilt_file_in_the_cache_is_fetched_again() {
 
 #[test]
 fn a_checkpoint_that_the_coordinator_lost_fails_the_attempt() {
-    let fake = Fake::start();
-    let worker = Worker::start(&fake.url());
     let run = tiny_run(1, 1);
-    fake.give(training(&run, 1));
-    fake.wait_done(1);
-    let checkpoints = fake.state().checkpoints(1);
+    let (fake, worker, checkpoints) = trained(&run);
     fake.state().artifacts.clear();
     std::fs::remove_file(worker.cache().join(&checkpoints[0].artifact)).unwrap();
     fake.give(lines(&run, 2, &[line("all")], checkpoints));
     let failure = fake.wait_failure(2);
     assert_eq!(failure.class, "machine");
     assert!(failure.message.contains("checkpoint `init`") && failure.message.contains("no artifact"), "{failure:?}");
+}
+
+#[test]
+fn what_a_job_needs_of_other_runs_is_fetched_and_let_go() {
+    let run = tiny_run(1, 1);
+    let (fake, worker, checkpoints) = trained(&run);
+    let imported = checkpoints[1].artifact.clone();
+    // Neither is in this worker's cache, as when another worker trained the other run.
+    for checkpoint in &checkpoints {
+        std::fs::remove_file(worker.cache().join(&checkpoint.artifact)).unwrap();
+    }
+    let next = tiny_run(2, 1);
+    let mut lease = training(&next, 2);
+    lease.elsewhere = elsewhere(&run, &checkpoints[..1]);
+    lease.artifacts = vec![imported.clone()];
+    fake.give(lease);
+    fake.wait_done(2);
+    assert_eq!(fake.state().downloads, 2);
+    for artifact in [&checkpoints[0].artifact, &imported] {
+        assert!(worker.cache().join(artifact).exists(), "it stays in the cache for the next job");
+    }
+
+    // One that cannot be had fails the attempt, and is named.
+    fake.state().artifacts.remove(&imported);
+    std::fs::remove_file(worker.cache().join(&imported)).unwrap();
+    let mut lease = training(&tiny_run(3, 1), 3);
+    lease.elsewhere = elsewhere(&run, &checkpoints[1..]);
+    fake.give(lease);
+    let failure = fake.wait_failure(3);
+    let expected = format!("checkpoint `final` of run {}", run.digest().short());
+    assert_eq!(failure.class, "machine");
+    assert!(failure.message.contains(&expected) && failure.message.contains("no artifact"), "{failure:?}");
 }

@@ -7,6 +7,7 @@ use transect_common::model::ModelSpec;
 use transect_common::pb;
 
 use super::settings::{self, Setting, Settings};
+use crate::summary::end;
 
 /// What is drawn against the height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,11 +113,12 @@ pub fn lines(points: &[pb::LinePoint], measure: Measure) -> Vec<Group> {
     let mut sorter = Sorter::default();
     for point in points {
         let settings = sorter.settings(&point.settings);
-        let line = (point.from_tag.clone(), point.to_tag.clone(), point.hold.clone());
+        let line = (point.from_tag.clone(), point.to_tag.clone() + &end(point), point.hold.clone());
         let column = column(&point.model, &settings, &point.batch_norm);
         let panel = (split_rank(&point.split), point.split.clone(), point.count);
         let trace = sorter.mask(&point.model, &point.mask);
-        let run = (point.seed, point.run.clone());
+        // A run may have lines to several other ends, each a curve of its own.
+        let run = (point.seed, point.run.clone() + point.elsewhere.as_deref().unwrap_or_default());
         let y = match measure {
             Measure::Loss => point.loss,
             Measure::Accuracy => point.accuracy,
@@ -251,6 +253,7 @@ mod tests {
             loss,
             accuracy: 0.5,
             count: 100,
+            ..Default::default()
         }
     }
 

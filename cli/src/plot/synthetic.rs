@@ -34,6 +34,7 @@ pub fn points(model: &str) -> Vec<pb::LinePoint> {
                         loss,
                         accuracy: if loss.is_nan() { 0.1 } else { 0.1 + 0.82 * (-0.9 * loss).exp() },
                         count: if split == "train" { 2000 } else { 10_000 },
+                        ..Default::default()
                     });
                 }
             }

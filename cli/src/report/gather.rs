@@ -51,6 +51,36 @@ pub struct LineMeasure {
     pub name: String,
     /// Its value.
     pub value: f64,
+    /// Where `to_tag` lies, if not in the run itself.
+    pub elsewhere: Option<String>,
+    /// The units of `to_tag` were permuted.
+    pub align: bool,
+    /// How the direction was scaled.
+    pub normalize: String,
+}
+
+impl LineMeasure {
+    /// One for each split that it tells something of: what depends on no images is told on both.
+    fn of(m: pb::LineMeasure) -> impl Iterator<Item = Self> {
+        let splits = match m.split.as_str() {
+            "" => vec!["test".to_owned(), "train".to_owned()],
+            split => vec![split.to_owned()],
+        };
+        splits.into_iter().map(move |split| Self {
+            run: m.run.clone(),
+            from_tag: m.from_tag.clone(),
+            to_tag: m.to_tag.clone(),
+            mask: m.mask.clone(),
+            hold: m.hold.clone(),
+            batch_norm: m.batch_norm.clone(),
+            split,
+            name: m.name.clone(),
+            value: m.value,
+            elsewhere: m.elsewhere.clone(),
+            align: m.align,
+            normalize: m.normalize.clone(),
+        })
+    }
 }
 
 /// Reads it.
@@ -79,6 +109,7 @@ pub async fn gather(session: &Session, sweep: &str) -> Result<Gathered, Failure>
     let mut workers = client.workers(pb::WorkersRequest {}).await?.into_inner().workers;
     workers.retain(|worker| names.contains(worker.name.as_str()));
     workers.sort_by(|a, b| (&a.name, &a.worker_id).cmp(&(&b.name, &b.worker_id)));
-    let results::Measured { points, curves } = measured;
-    Ok(Gathered { sweep: found, file, points, curves, measures: vec![], jobs, workers })
+    let results::Measured { points, measures, curves } = measured;
+    let measures = measures.into_iter().flat_map(LineMeasure::of).collect();
+    Ok(Gathered { sweep: found, file, points, curves, measures, jobs, workers })
 }

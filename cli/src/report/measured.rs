@@ -9,6 +9,7 @@ use transect_common::sweep::SweepFile;
 
 use super::gather::{Gathered, LineMeasure};
 use super::groups::{self, Settings, Values};
+use crate::summary::manner;
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -107,11 +108,13 @@ impl Run {
 
 impl LineKey {
     fn of(point: &pb::LinePoint) -> Self {
-        Self::new([&point.from_tag, &point.to_tag, &point.mask, &point.hold, &point.batch_norm, &point.split])
+        let to = end(&point.to_tag, point.elsewhere.as_deref(), point.align, &point.normalize);
+        Self::new([&point.from_tag, &to, &point.mask, &point.hold, &point.batch_norm, &point.split])
     }
 
     fn of_measure(row: &LineMeasure) -> Self {
-        Self::new([&row.from_tag, &row.to_tag, &row.mask, &row.hold, &row.batch_norm, &row.split])
+        let to = end(&row.to_tag, row.elsewhere.as_deref(), row.align, &row.normalize);
+        Self::new([&row.from_tag, &to, &row.mask, &row.hold, &row.batch_norm, &row.split])
     }
 
     fn new([from, to, mask, hold, batch_norm, split]: [&String; 6]) -> Self {
@@ -196,6 +199,17 @@ pub fn measured(gathered: &Gathered) -> Measured {
         run.setting = setting;
     }
     Measured { runs, settings, sources: sources.len(), data: told_by_file.data }
+}
+
+/// The end of a line, for people: `final`, `final of run 3fa2bc012345, aligned`, `a fresh initialisation with seed 7`. Lines
+/// of one run that end in different places have different ends.
+fn end(tag: &str, elsewhere: Option<&str>, align: bool, normalize: &str) -> String {
+    let place = match elsewhere.and_then(|elsewhere| elsewhere.split_once(':')) {
+        None => tag.to_owned(),
+        Some(("init", seed)) => format!("a fresh initialisation with seed {seed}"),
+        Some((_, run)) => format!("{tag} of run {}", run.get(..12).unwrap_or(run)),
+    };
+    place + &manner(align, normalize)
 }
 
 /// What the sweep file tells that results do not.

@@ -5,6 +5,7 @@ use super::bundle::{extended_path, parts};
 use super::cases::{Case, cases};
 use super::check::{self, Work};
 use super::check_data;
+use super::claims::{Claim, claims};
 use super::overlay::overlay;
 use super::probes::{self, Probe};
 use super::report::Report;
@@ -20,6 +21,7 @@ pub(super) struct Read {
     pub cases: Vec<Case>,
     pub rules: Rules,
     pub probes: Vec<Probe>,
+    pub claims: Vec<Claim>,
 }
 
 /// Reads a sweep file and the files that it extends. `None` when something is wrong, which is then in `report`.
@@ -34,6 +36,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Read> {
         report.add(0, "name", "missing; name the sweep, for example name = \"first\"");
     }
     let (probes, ends) = find("probe").map_or_else(Default::default, |entry| probes::probes(&entry.node, report));
+    let claims = find("claim").map_or_else(Vec::new, |entry| claims(&entry.node, report));
     let before = report.len();
     let mut cases = match find("imported") {
         Some(entry) => walked(entry, &entries, report),
@@ -61,7 +64,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Read> {
         }
         work.fits(&probes, report);
     }
-    Some(Read { name: name?.text().to_owned(), cases, rules, probes })
+    Some(Read { name: name?.text().to_owned(), cases, rules, probes, claims })
 }
 
 /// The tables of the sweep file, laid over those of the files that it extends.

@@ -8,6 +8,7 @@ mod bundle;
 mod cases;
 mod check;
 mod check_data;
+mod claims;
 mod expand;
 mod expander;
 mod file;
@@ -40,6 +41,7 @@ use crate::model::ModelSpec;
 use crate::run::{RunSpec, Tag};
 
 pub use bundle::{extended_path, extends_of, with_base};
+pub use claims::{Claim, Expectation};
 pub use options::check_options;
 
 /// Largest sweep file that is read, in bytes.
@@ -158,6 +160,7 @@ pub struct SweepFile {
     cases: Vec<Case>,
     rules: Rules,
     probes: Vec<Probe>,
+    claims: Vec<Claim>,
 }
 
 impl SweepFile {
@@ -179,8 +182,8 @@ impl SweepFile {
         let mut report = Report::default();
         let file = file::read(text, &mut report);
         report.finish(&source)?;
-        let file::Read { name, cases, rules, probes } = file.expect("a file without mistakes was read whole");
-        Ok(Self { source, name, cases, rules, probes })
+        let file::Read { name, cases, rules, probes, claims } = file.expect("a file without mistakes was read whole");
+        Ok(Self { source, name, cases, rules, probes, claims })
     }
 
     /// Reads a sweep file from bytes, which may not be UTF-8.
@@ -200,6 +203,11 @@ impl SweepFile {
     /// The sweep's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the sweep is asked, for its report.
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
     }
 
     /// Names of imports that the file walks or starts from, each once, to be looked up before [`SweepFile::expand`].

@@ -436,8 +436,10 @@ pub(super) static PROBE: [Setting; 14] = [
 ];
 
 /// Names of the top-level tables.
-pub(super) const TABLES: [&str; 12] =
-    ["name", "extends", "data", "model", "init", "train", "imported", "case", "zip", "exclude", "include", "probe"];
+pub(super) const TABLES: [&str; 13] = [
+    "name", "extends", "data", "model", "init", "train", "imported", "case", "zip", "exclude", "include", "probe",
+    "claim",
+];
 
 /// What a case, or a run that another starts from, may say otherwise.
 pub(super) const CASE_TABLES: [&str; 4] = ["data", "model", "init", "train"];

@@ -64,6 +64,18 @@ fn settings_of_another_set_are_refused() {
 }
 
 #[test]
+fn a_model_that_does_not_fit_points_is_named() {
+    let head = HEAD.replace("mlp", "lenet5");
+    check(
+        &head,
+        &[(
+            "data.set = \"spirals\"",
+            &["2:22: model: lenet5 cannot take images of 2x1x1: it needs 28x28 or 32x32 pixels (spirals)"],
+        )],
+    );
+}
+
+#[test]
 fn an_image_folder_needs_its_folder_shape_and_classes() {
     check(
         HEAD,

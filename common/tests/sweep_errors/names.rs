@@ -10,13 +10,13 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "nam = 1",
                 &[
-                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe",
+                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
                 ],
             ),
             (
                 "seed = 1",
                 &[
-                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe",
+                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
                 ],
             ),
             (
@@ -98,7 +98,7 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "alpha = 1",
                 &[
-                    "7:1: probe.alpha: unknown setting; did you mean `alphas`? [probe] has: kind, name, from, to, hold, alphas, layers, splits, batch_norm, subset, batch_size",
+                    "7:1: probe.alpha: unknown setting; did you mean `alphas`? [probe] has: kind, name, from, to, hold, alphas, layers, splits, batch_norm, subset, batch_size, align, normalize, measures",
                 ],
             ),
             (

@@ -77,7 +77,11 @@ fn row(wire: Wire) -> Result<Row, String> {
             let pb::PointRow { index, alpha, loss, accuracy, count, .. } = row;
             Ok(Row::Point(Point { split, index, alpha, loss, accuracy, count }))
         }
-        Wire::Measure(_) => Err("measures are not stored yet".into()),
+        Wire::Measure(row) => {
+            let split = if row.split.is_empty() { None } else { Some(split(&row.split)?) };
+            check("value", row.value, row.value.is_finite(), "finite")?;
+            Ok(Row::Measure { name: row.name, split, value: row.value })
+        }
         Wire::Done(row) => {
             check("seconds", row.seconds, not_negative(row.seconds), "finite and at least 0")?;
             Ok(Row::Done { seconds: row.seconds, threads: row.threads })

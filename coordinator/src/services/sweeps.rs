@@ -93,7 +93,15 @@ impl SweepService for Service {
             async move { Ok(store.points(id, after, MAX_ROWS).await?) }
         });
         let rows = pages.map_ok(|rows| rows.into_iter().map(translate::line_point).collect());
-        Ok(Response::new(messages(rows).map_ok(|points| pb::ResultsResponse { points }).boxed()))
+        let points = messages(rows).map_ok(|points| pb::ResultsResponse { points, measures: vec![] });
+        let store = self.shared.store.clone();
+        let pages = self::pages(self.shared.clone(), move |after| {
+            let store = store.clone();
+            async move { Ok(store.measures(id, after, MAX_ROWS).await?) }
+        });
+        let rows = pages.map_ok(|rows| rows.into_iter().map(translate::line_measure).collect());
+        let measures = messages(rows).map_ok(|measures| pb::ResultsResponse { points: vec![], measures });
+        Ok(Response::new(points.chain(measures).boxed()))
     }
 
     type CurvesStream = BoxStream<'static, Result<pb::CurvesResponse, Status>>;

@@ -3,7 +3,8 @@
 use transect_common::pb;
 
 use crate::store::{
-    Activity, AttemptError, Checkpoint, CurvePoint, Job, JobAttempt, Lease, LinePoint, Sweep, Worker, WorkerInfo,
+    Activity, AttemptError, Checkpoint, CurvePoint, Job, JobAttempt, Lease, LineMeasure, LinePoint, Sweep, Worker,
+    WorkerInfo,
 };
 
 pub fn sweep(sweep: Sweep) -> pb::Sweep {
@@ -35,21 +36,46 @@ pub fn activity(activity: Activity) -> pb::Activity {
 }
 
 pub fn line_point(point: LinePoint) -> pb::LinePoint {
+    let line = point.line;
     pb::LinePoint {
-        run: point.label.run.into(),
-        model: point.label.model,
-        seed: point.label.seed,
-        settings: point.label.settings,
-        from_tag: point.from,
-        to_tag: point.to,
-        mask: point.mask,
-        hold: point.hold,
-        batch_norm: point.batch_norm,
+        run: line.run.run.into(),
+        model: line.run.model,
+        seed: line.run.seed,
+        settings: line.run.settings,
+        from_tag: line.from,
+        to_tag: line.to,
+        mask: line.mask,
+        hold: line.hold,
+        batch_norm: line.batch_norm,
         split: point.split.name().to_owned(),
         alpha: point.alpha,
         loss: point.loss,
         accuracy: point.accuracy,
         count: point.count,
+        elsewhere: line.elsewhere,
+        align: line.align,
+        normalize: line.normalize,
+    }
+}
+
+pub fn line_measure(measure: LineMeasure) -> pb::LineMeasure {
+    let line = measure.line;
+    pb::LineMeasure {
+        run: line.run.run.into(),
+        model: line.run.model,
+        seed: line.run.seed,
+        settings: line.run.settings,
+        from_tag: line.from,
+        to_tag: line.to,
+        mask: line.mask,
+        hold: line.hold,
+        batch_norm: line.batch_norm,
+        split: measure.split.map(|split| split.name().to_owned()).unwrap_or_default(),
+        name: measure.name,
+        value: measure.value,
+        elsewhere: line.elsewhere,
+        align: line.align,
+        normalize: line.normalize,
     }
 }
 
@@ -138,6 +164,7 @@ pub fn job_attempt(job: JobAttempt) -> pb::JobAttempt {
 
 pub fn lease(lease: Lease) -> pb::LeaseResponse {
     let checkpoints = lease.checkpoints.into_iter();
+    let elsewhere = lease.elsewhere.into_iter();
     let jobs = lease.jobs.into_iter().map(|leased| {
         let points = leased.done_points.into_iter();
         pb::LeasedJob {
@@ -154,7 +181,9 @@ pub fn lease(lease: Lease) -> pb::LeaseResponse {
         checkpoints: checkpoints
             .map(|(tag, artifact)| pb::TaggedArtifact { tag: tag.into(), artifact: artifact.into() })
             .collect(),
-        elsewhere: vec![],
-        artifacts: vec![],
+        elsewhere: elsewhere
+            .map(|(run, tag, artifact)| pb::RunArtifact { run: run.into(), tag: tag.into(), artifact: artifact.into() })
+            .collect(),
+        artifacts: lease.artifacts.into_iter().map(String::from).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a reported row can be true of its job: pure, the same for every store.
 
 use transect_common::data::Split;
-use transect_common::line::LineSpec;
+use transect_common::line::{LineSpec, MEASURED};
 use transect_common::run::{Origin, RunSpec};
 
 use super::{Epoch, Point, Row};
@@ -28,6 +28,8 @@ pub(super) fn check(job: &JobSpec, row: &Row) -> Result<(), String> {
             }
         }
         (JobSpec::Line(line), Row::Point(point)) => check_point(line, point),
+        (JobSpec::Line(line), Row::Measure { name, split, value }) => check_measure(line, name, *split, *value),
+        (JobSpec::Train(_), Row::Measure { .. }) => Err("a training job has no measures".to_owned()),
         (_, Row::Done { seconds, .. }) => not_negative("seconds", *seconds),
         (_, Row::Failed { .. }) => Ok(()),
         (JobSpec::Train(_), Row::Point(_)) => Err("a training job has no points".to_owned()),
@@ -53,11 +55,26 @@ fn check_epoch(run: &RunSpec, epoch: &Epoch) -> Result<(), String> {
     not_negative("seconds", epoch.seconds)
 }
 
-fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
-    if !line.has_split(point.split) {
-        let splits: Vec<&str> = line.splits.iter().copied().map(Split::name).collect();
-        return Err(format!("split {} is not measured on this line ({})", point.split, splits.join(", ")));
+fn check_split(line: &LineSpec, split: Split) -> Result<(), String> {
+    if line.has_split(split) {
+        return Ok(());
     }
+    let splits: Vec<&str> = line.splits.iter().copied().map(Split::name).collect();
+    Err(format!("split {split} is not measured on this line ({})", splits.join(", ")))
+}
+
+fn check_measure(line: &LineSpec, name: &str, split: Option<Split>, value: f64) -> Result<(), String> {
+    if !MEASURED.contains(&name) {
+        return Err(format!("`{name}` is not measured of lines; what is: {}", MEASURED.join(", ")));
+    }
+    if !value.is_finite() {
+        return Err(format!("{name} is {value}; only finite numbers are kept, so leave it out"));
+    }
+    split.map_or(Ok(()), |split| check_split(line, split))
+}
+
+fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
+    check_split(line, point.split)?;
     match line.alphas.get(point.index as usize) {
         None => {
             return Err(format!("index {} is outside the grid of {} alphas", point.index, line.alphas.len()));
@@ -135,6 +152,19 @@ mod tests {
         for accuracy in [-0.1, 1.1, f64::NAN] {
             says(&line(), &Row::Point(Point { accuracy, ..point() }), "is not in [0, 1]");
         }
+    }
+
+    #[test]
+    fn a_measure_that_cannot_be_is_wrong() {
+        let measure = |name: &str, split, value| Row::Measure { name: name.to_owned(), split, value };
+        for name in MEASURED {
+            assert_eq!(check(&line(), &measure(name, None, -1.0)), Ok(()));
+            assert_eq!(check(&line(), &measure(name, Some(Split::Test), 0.0)), Ok(()));
+        }
+        says(&line(), &measure("length", None, 1.0), "`length` is not measured of lines; what is: distance, ");
+        says(&line(), &measure("cosine", None, f64::NAN), "cosine is NaN");
+        says(&line(), &measure("cosine", Some(Split::Train), 1.0), "not measured on this line (test)");
+        says(&training(), &measure("cosine", None, 1.0), "no measures");
     }
 
     #[test]

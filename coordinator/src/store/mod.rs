@@ -57,8 +57,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Runs and jobs that earlier sweeps stored are shared: what is done stays done, what was cancelled is queued again,
     /// what failed stays failed until [`Store::retry`]. A run from checkpoints trained elsewhere must have been imported.
+    /// A run that others need is in the expansion, anywhere in its order, or stored; then the sweep needs its training,
+    /// too.
     ///
-    /// Errors: `Taken` when the key was used for another file; `Invalid` when an imported checkpoint is not known.
+    /// Errors: `Taken` when the key was used for another file; `Invalid` when an imported checkpoint is not known, when a
+    /// needed run is neither in the expansion nor stored, and when it does not keep the checkpoint that is needed.
     async fn submit(&self, sweep: NewSweep, now: Timestamp) -> Result<Submitted>;
 
     /// The sweep of that id (`s-7`), or the newest of that name. `NotFound` otherwise.
@@ -85,6 +88,15 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Page<LinePoint, PointCursor>>;
 
+    /// Numbers measured of a sweep's whole lines, ordered by run and line (in the sweep file's order), split (none, `test`,
+    /// `train`) and name.
+    async fn measures(
+        &self,
+        sweep: SweepId,
+        after: Option<MeasureCursor>,
+        limit: u32,
+    ) -> Result<Page<LineMeasure, MeasureCursor>>;
+
     /// Training curves of a sweep's runs, ordered by run (in the sweep file's order), epoch and split.
     async fn curves(
         &self,
@@ -106,8 +118,8 @@ pub trait Store: Send + Sync + 'static {
     /// twice is no error.
     async fn cancel(&self, sweep: SweepId, now: Timestamp) -> Result<u64>;
 
-    /// Queues a sweep's failed jobs again, their counts of failures reset, and with a training job the lines that failed
-    /// because it did. The sweep is live again if anything was queued. Returns how many of its jobs that were.
+    /// Queues a sweep's failed jobs again, their counts of failures reset, and with a training job whatever failed because
+    /// it did: its lines, and the trainings and lines that need its run, however indirectly. The sweep is live again if anything was queued. Returns how many of its jobs that were.
     async fn retry(&self, sweep: SweepId, which: Retry, now: Timestamp) -> Result<u64>;
 
     /// Those of `runs` whose training is done.

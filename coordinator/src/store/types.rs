@@ -137,11 +137,11 @@ pub struct RunLabel {
     pub settings: String,
 }
 
-/// One measured point of a line.
+/// Which line of a run it is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LinePoint {
+pub struct LineLabel {
     /// Its run.
-    pub label: RunLabel,
+    pub run: RunLabel,
     /// Checkpoint at alpha = 0.
     pub from: String,
     /// Checkpoint at alpha = 1.
@@ -152,6 +152,19 @@ pub struct LinePoint {
     pub hold: String,
     /// Batch-norm mode: `interpolate`, `recalibrate`, `batch` or `none`.
     pub batch_norm: String,
+    /// Where `to` lies: `run:DIGEST`, `init:SEED`; none for the run itself.
+    pub elsewhere: Option<String>,
+    /// The units of `to` are permuted to match those of `from`.
+    pub align: bool,
+    /// How the direction is scaled: `none` or `filter`.
+    pub normalize: String,
+}
+
+/// One measured point of a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinePoint {
+    /// Its line.
+    pub line: LineLabel,
     /// Where it was measured.
     pub split: Split,
     /// Coordinate.
@@ -170,6 +183,27 @@ pub struct PointCursor {
     pub(super) position: i64,
     pub(super) split: Split,
     pub(super) index: u32,
+}
+
+/// One number of a whole line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineMeasure {
+    /// Its line.
+    pub line: LineLabel,
+    /// Where it was measured; none for what depends on no images.
+    pub split: Option<Split>,
+    /// What it is, one of [`transect_common::line::MEASURED`].
+    pub name: String,
+    /// Its value, finite.
+    pub value: f64,
+}
+
+/// Where a page of measures begins: after this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeasureCursor {
+    pub(super) position: i64,
+    pub(super) split: String,
+    pub(super) name: String,
 }
 
 /// One epoch of one run on one split, in a sweep.

@@ -100,6 +100,10 @@ pub struct Lease {
     pub run_spec: String,
     /// Its stored checkpoints, when the jobs are lines; empty for a training job.
     pub checkpoints: Vec<(Tag, ArtifactDigest)>,
+    /// Checkpoints of other runs that the jobs need.
+    pub elsewhere: Vec<(RunDigest, Tag, ArtifactDigest)>,
+    /// Imported files that a training starts from.
+    pub artifacts: Vec<ArtifactDigest>,
     /// The jobs, at least one, by id.
     pub jobs: Vec<LeasedJob>,
 }
@@ -153,6 +157,15 @@ pub enum Row {
     },
     /// A point of a line.
     Point(Point),
+    /// A number of a whole line.
+    Measure {
+        /// What it is.
+        name: String,
+        /// Where it was measured; none for what depends on no images.
+        split: Option<Split>,
+        /// Its value.
+        value: f64,
+    },
     /// The job is complete.
     Done {
         /// Seconds of work.

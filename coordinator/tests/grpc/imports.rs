@@ -4,7 +4,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use transect_common::model::ModelSpec;
+use transect_common::checkpoint::{self, Checkpoint};
+use transect_common::model::{Mlp, ModelSpec};
 use transect_common::pb;
 
 use crate::harness::{Server, Worker, put, weights};
@@ -72,6 +73,25 @@ async fn an_import_is_walked_without_training() {
     assert_eq!((sweep.runs, sweep.jobs, sweep.train_jobs), (1, 1, 0));
     Worker::register(server.channel.clone()).await.finish_all().await;
     assert_eq!(server.sweep(&sweep.sweep_id).await.state, "done");
+}
+
+#[tokio::test]
+async fn a_model_of_many_classes_and_large_images_is_imported() {
+    let server = Server::start().await;
+    let model = ModelSpec::Mlp(Mlp { widths: vec![2], ..Mlp::default() });
+    let description = model.describe([3, 224, 224], 1000).unwrap();
+    let theta = vec![0.5; description.theta_len()];
+    let bytes = checkpoint::encode(&description, &Checkpoint { theta, buffers: vec![] });
+    let artifact = put(&mut server.artifacts(), &bytes).await;
+    let large = pb::ImportRequest {
+        model: r#"{"architecture":"mlp","widths":[2]}"#.to_owned(),
+        input: vec![3, 224, 224],
+        classes: 1000,
+        ..request(vec![tagged("final", &artifact)])
+    };
+    assert!(import(&server, large.clone()).await.unwrap().created);
+    let wrong = pb::ImportRequest { classes: 999, name: "wrong".into(), ..large };
+    assert!(import(&server, wrong).await.unwrap_err().message().contains("checkpoint `final`"));
 }
 
 #[tokio::test]

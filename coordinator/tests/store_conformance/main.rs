@@ -4,7 +4,9 @@
 
 mod changes;
 mod fences;
+mod graph;
 mod leases;
+mod measures;
 mod queries;
 mod submission;
 mod world;
@@ -108,5 +110,27 @@ conformance!(
         what_is_done_can_be_asked_for,
         activity_shows_leased_training,
         counts_are_kept_for_metrics,
+    ],
+    graph: [
+        a_run_waits_for_the_run_that_it_starts_from,
+        nothing_is_leased_while_its_source_is_trained,
+        lines_wait_for_the_runs_in_which_they_end,
+        lines_that_end_in_several_runs_are_leased_together,
+        a_failure_takes_along_all_that_waits_for_it,
+        retrying_the_source_brings_all_of_it_back,
+        what_waits_for_two_failures_waits_for_both_retries,
+        a_chain_is_cancelled_together_but_for_what_others_need,
+        a_stored_source_need_not_be_listed,
+        a_source_that_was_cancelled_is_queued_again,
+        retrying_brings_cancelled_sources_of_what_failed_back,
+        what_is_needed_must_be_there,
+        imported_files_are_handed_out_once_they_are_known,
+        training_that_stops_early_fails_what_needs_the_rest,
+        a_source_that_loses_its_lease_too_often_fails_the_same_way,
+    ],
+    measures: [
+        measures_are_stored_once_and_come_in_order,
+        measures_are_fenced_like_points,
+        measures_that_cannot_be_are_refused,
     ],
 );

@@ -43,14 +43,14 @@ pub async fn points_come_in_order_and_page_by_page(world: World) {
             }
         }
     }
-    let found: Vec<_> = all.rows.iter().map(|p| (p.label.seed, p.mask.clone(), p.split, p.alpha)).collect();
+    let found: Vec<_> = all.rows.iter().map(|p| (p.line.run.seed, p.line.mask.clone(), p.split, p.alpha)).collect();
     assert_eq!(found, expected);
-    assert_eq!(all.rows[0].label.settings, r#"{"train.seed":2}"#);
+    assert_eq!(all.rows[0].line.run.settings, r#"{"train.seed":2}"#);
     assert_eq!(
-        (all.rows[0].from.as_str(), all.rows[0].to.as_str(), all.rows[0].hold.as_str()),
+        (all.rows[0].line.from.as_str(), all.rows[0].line.to.as_str(), all.rows[0].line.hold.as_str()),
         ("init", "final", "final")
     );
-    assert_eq!((all.rows[0].batch_norm.as_str(), all.rows[0].count), ("none", 1000));
+    assert_eq!((all.rows[0].line.batch_norm.as_str(), all.rows[0].count), ("none", 1000));
     for size in [1, 5, 24] {
         let (mut paged, mut after) = (vec![], None);
         loop {

@@ -96,7 +96,7 @@ pub async fn lines_on_imports_are_ready_at_once(world: World) {
     assert_eq!(tags, ["init", "final"]);
     assert_eq!(world.progress(&stored).await.state, SweepState::Done);
     let points = world.store.points(stored.id, None, 10).await.unwrap().rows;
-    assert_eq!((points.len(), points[0].label.seed, points[0].label.model.as_str()), (6, None, "resnet20"));
+    assert_eq!((points.len(), points[0].line.run.seed, points[0].line.run.model.as_str()), (6, None, "resnet20"));
 }
 
 pub async fn an_import_is_kept_and_its_name_is_taken(world: World) {

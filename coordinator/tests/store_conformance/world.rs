@@ -10,7 +10,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::job::{ErrorClass, JobState};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Tag, TrainSpec};
+use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 use transect_common::sweep::{Axis, ExpandedRun, Expansion};
 use transect_coordinator::store::{
     Epoch, Job, JobAttempt, Lease, LeaseWish, LeasedJob, NewImport, NewSweep, Point, Refusal, RefusalReason, ReportRow,

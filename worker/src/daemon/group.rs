@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use transect_common::digest::ArtifactDigest;
 use transect_common::executor_pb::executor_event::Event;
-use transect_common::executor_pb::{CheckpointFile, ExecutorEvent, ExecutorRequest};
+use transect_common::executor_pb::{CheckpointFile, ExecutorEvent, ExecutorRequest, SourceFile};
 use transect_common::pb::report_request::Row;
-use transect_common::pb::{JobAttempt, LeaseResponse, ReportRequest, TaggedArtifact};
+use transect_common::pb::{JobAttempt, LeaseResponse, ReportRequest, RunArtifact, TaggedArtifact};
 use transect_common::run::RunSpec;
 
 use super::cache::Cache;
@@ -61,17 +61,17 @@ impl Group<'_> {
             self.held.add(*job);
         }
         tracing::info!(jobs = jobs.len(), first = lease.jobs.first().map(|j| j.job_id), "leased: {what}");
-        let checkpoints = lease.checkpoints.clone();
+        let files = Files::of(&lease);
         let executor = tokio::select! {
-            files = self.fetch(&checkpoints) => match files {
-                Ok(checkpoints) => {
+            fetched = self.fetch(&files) => match fetched {
+                Ok((checkpoints, sources)) => {
                     let request = ExecutorRequest {
                         run_spec: lease.run_spec,
                         jobs: lease.jobs,
                         checkpoints,
                         data: self.data.display().to_string(),
                         scratch: self.cache.scratch().display().to_string(),
-                        sources: vec![],
+                        sources,
                     };
                     self.execute(child, &request, jobs, &what).await
                 }
@@ -86,25 +86,39 @@ impl Group<'_> {
             // Given back by leaving.
             () = self.shutdown.asked() => Executor::Keep,
         };
-        for checkpoint in &checkpoints {
-            if let Ok(digest) = checkpoint.artifact.parse() {
-                self.cache.release(&digest);
-            }
+        for digest in files.all().filter_map(|artifact| artifact.parse().ok()) {
+            self.cache.release(&digest);
         }
         executor
     }
 
-    /// Brings the group's checkpoints to this machine.
-    async fn fetch(&self, checkpoints: &[TaggedArtifact]) -> Result<Vec<CheckpointFile>, String> {
-        let mut files = Vec::new();
-        for TaggedArtifact { tag, artifact } in checkpoints {
-            let digest: ArtifactDigest = artifact.parse().map_err(|e| format!("checkpoint `{tag}`: {e}"))?;
-            let path = transfer::fetch(self.session, self.cache, &digest)
-                .await
-                .map_err(|e| format!("checkpoint `{tag}` ({}) cannot be had: {e}", digest.short()))?;
-            files.push(CheckpointFile { tag: tag.clone(), path: path.display().to_string() });
+    /// Brings all that the group needs to this machine: its run's checkpoints, and those of others with imported files.
+    async fn fetch(&self, files: &Files) -> Result<(Vec<CheckpointFile>, Vec<SourceFile>), String> {
+        let mut checkpoints = Vec::new();
+        for TaggedArtifact { tag, artifact } in &files.checkpoints {
+            let path = self.fetch_one(&format!("checkpoint `{tag}`"), artifact).await?;
+            checkpoints.push(CheckpointFile { tag: tag.clone(), path });
         }
-        Ok(files)
+        let mut sources = Vec::new();
+        for RunArtifact { run, tag, artifact } in &files.elsewhere {
+            let what = format!("checkpoint `{tag}` of run {}", run.get(..12).unwrap_or(run));
+            let path = self.fetch_one(&what, artifact).await?;
+            sources.push(SourceFile { run: run.clone(), tag: tag.clone(), artifact: artifact.clone(), path });
+        }
+        for artifact in &files.artifacts {
+            let path = self.fetch_one("an imported file", artifact).await?;
+            sources.push(SourceFile { artifact: artifact.clone(), path, ..SourceFile::default() });
+        }
+        Ok((checkpoints, sources))
+    }
+
+    /// The path at which an artifact lies until the group is over. The same may be asked for twice.
+    async fn fetch_one(&self, what: &str, artifact: &str) -> Result<String, String> {
+        let digest: ArtifactDigest = artifact.parse().map_err(|e| format!("{what}: {e}"))?;
+        let path = transfer::fetch(self.session, self.cache, &digest)
+            .await
+            .map_err(|e| format!("{what} ({}) cannot be had: {e}", digest.short()))?;
+        Ok(path.display().to_string())
     }
 
     async fn execute(
@@ -200,6 +214,29 @@ impl Group<'_> {
     fn progress(&self, open: &BTreeMap<Key, JobAttempt>) -> Option<String> {
         let ours = |job: Option<JobAttempt>| job.is_some_and(|job| open.contains_key(&key(&job)));
         self.held.list().into_iter().find(|p| ours(p.job) && !p.text.is_empty()).map(|p| p.text)
+    }
+}
+
+/// The files that a lease names.
+struct Files {
+    checkpoints: Vec<TaggedArtifact>,
+    elsewhere: Vec<RunArtifact>,
+    artifacts: Vec<String>,
+}
+
+impl Files {
+    fn of(lease: &LeaseResponse) -> Self {
+        Self {
+            checkpoints: lease.checkpoints.clone(),
+            elsewhere: lease.elsewhere.clone(),
+            artifacts: lease.artifacts.clone(),
+        }
+    }
+
+    /// Their digests.
+    fn all(&self) -> impl Iterator<Item = &String> {
+        let own = self.checkpoints.iter().map(|file| &file.artifact);
+        own.chain(self.elsewhere.iter().map(|file| &file.artifact)).chain(&self.artifacts)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use transect_common::data::{DataSet, DataSpec, Split};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
-use transect_common::pb::{LeaseResponse, LeasedJob, TaggedArtifact};
+use transect_common::pb::{LeaseResponse, LeasedJob, RunArtifact, TaggedArtifact};
 use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 
 pub use coordinator::Fake;
@@ -90,4 +90,24 @@ pub fn lines(run: &RunSpec, first: u64, specs: &[LineSpec], checkpoints: Vec<Tag
         done_points: Vec::new(),
     };
     LeaseResponse { jobs: (first..).zip(specs).map(job).collect(), checkpoints, ..training(run, first) }
+}
+
+/// A coordinator and a worker that has trained `run` as job 1, and the run's checkpoints.
+pub fn trained(run: &RunSpec) -> (Fake, Worker, Vec<TaggedArtifact>) {
+    let fake = Fake::start();
+    let worker = Worker::start(&fake.url());
+    fake.give(training(run, 1));
+    fake.wait_done(1);
+    let checkpoints = fake.state().checkpoints(1);
+    (fake, worker, checkpoints)
+}
+
+/// Checkpoints of `run` as those of another run.
+pub fn elsewhere(run: &RunSpec, checkpoints: &[TaggedArtifact]) -> Vec<RunArtifact> {
+    let named = |c: &TaggedArtifact| RunArtifact {
+        run: run.digest().to_string(),
+        tag: c.tag.clone(),
+        artifact: c.artifact.clone(),
+    };
+    checkpoints.iter().map(named).collect()
 }

@@ -30,11 +30,16 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
         .execute(&mut *tx)
         .await?
         .rows_affected();
-    let waiting = on_sweep(&mut tx, sql!("retry_lines_of_sweep"), id, now).await?;
-    on_sweep(&mut tx, sql!("retry_lines_elsewhere"), id, now).await?;
-    // A line that was cancelled is of no use while the training that it waits for stays failed.
-    let failed_again = on_sweep(&mut tx, sql!("fail_lines_of_sweep"), id, now).await?;
-    let queued = (own + waiting).saturating_sub(failed_again);
+    let waiting = on_sweep(&mut tx, sql!("retry_waiting_of_sweep"), id, now).await?;
+    on_sweep(&mut tx, sql!("retry_waiting_elsewhere"), id, now).await?;
+    // A sweep that was cancelled while some of it had failed: what failed needs what was cancelled.
+    let cancelled = on_sweep(&mut tx, sql!("requeue_sources"), id, now).await?;
+    // A job that was cancelled is of no use while a training that it waits for stays failed, or has stopped too early.
+    let missing = on_sweep(&mut tx, sql!("fail_missing_of_sweep"), id, now).await?;
+    let failed_again = on_sweep(&mut tx, sql!("fail_waiting_of_sweep"), id, now).await?;
+    // What came back elsewhere may wait for another training that stays failed.
+    sqlx::query(sql!("fail_waiting_anywhere")).bind(now.to_string()).execute(&mut *tx).await?;
+    let queued = (own + waiting + cancelled).saturating_sub(missing + failed_again);
     if queued > 0 {
         sqlx::query(sql!("revive_sweep")).bind(id.0).execute(&mut *tx).await?;
     }

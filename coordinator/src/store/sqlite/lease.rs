@@ -6,13 +6,15 @@ use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 use transect_common::digest::{ArtifactDigest, RunDigest};
 use transect_common::job::{AfterFailure, ErrorClass, after_lost_lease};
-use transect_common::run::Tag;
+use transect_common::run::{RunSpec, Tag};
 
 use super::db::{Db, sql};
+use super::needs;
 use super::rows::{count, json, split, text};
 use super::workers::{must_exist, touch};
 use crate::store::{
-    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Timestamp, WorkerId, WorkerState,
+    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, StoreError, Timestamp, WorkerId,
+    WorkerState,
 };
 
 /// Most runs of a wish that are looked at.
@@ -47,9 +49,12 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
     };
     claimed.sort_unstable();
     let (digest, run_spec): (String, String) = sqlx::query_as(sql!("run_spec")).bind(run).fetch_one(&mut *tx).await?;
-    let jobs = leased_jobs(&mut tx, &claimed).await?;
+    let ids = json(&claimed.iter().map(|(job, ..)| job).collect::<Vec<_>>());
+    let jobs = leased_jobs(&mut tx, &claimed, &ids).await?;
+    let elsewhere = needs::elsewhere(&mut tx, &ids).await?;
     let checkpoints = if is_training { vec![] } else { checkpoints(&mut tx, run).await? };
-    let lease = Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, jobs };
+    let artifacts = if is_training { artifacts(&run_spec)? } else { vec![] };
+    let lease = Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, elsewhere, artifacts, jobs };
     db.commit(tx).await?;
     Ok(Some(lease))
 }
@@ -79,11 +84,9 @@ async fn claim_lines(
         .await?)
 }
 
-async fn leased_jobs(tx: &mut Transaction<'_, Sqlite>, claimed: &[Claimed]) -> Result<Vec<LeasedJob>> {
-    let ids = json(&claimed.iter().map(|(job, ..)| job).collect::<Vec<_>>());
-    let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(&ids).fetch_all(&mut **tx).await?;
-    let points: Vec<(i64, String, i64)> =
-        sqlx::query_as(sql!("points_of_jobs")).bind(&ids).fetch_all(&mut **tx).await?;
+async fn leased_jobs(tx: &mut Transaction<'_, Sqlite>, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
+    let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
+    let points: Vec<(i64, String, i64)> = sqlx::query_as(sql!("points_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
     let mut specs: HashMap<i64, String> = specs.into_iter().collect();
     let mut done: HashMap<i64, BTreeSet<_>> = HashMap::new();
     for (job, name, place) in points {
@@ -108,6 +111,13 @@ async fn checkpoints(tx: &mut Transaction<'_, Sqlite>, run: i64) -> Result<Vec<(
         rows.iter().map(|(_, _, _, _, tag, artifact, _)| Ok((text(tag)?, text(artifact)?))).collect::<Result<_>>()?;
     found.sort();
     Ok(found)
+}
+
+/// Imported files that a training starts from, each once.
+fn artifacts(run_spec: &str) -> Result<Vec<ArtifactDigest>> {
+    let run = RunSpec::from_canonical(run_spec).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let files: BTreeSet<ArtifactDigest> = needs::artifacts(&run).cloned().collect();
+    Ok(files.into_iter().collect())
 }
 
 #[derive(Serialize)]
@@ -202,7 +212,7 @@ pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {
     db.commit(tx).await
 }
 
-/// Sets a leased job aside with its error, and with a training job the lines that wait for it.
+/// Sets a leased job aside with its error, and with a training job whatever waits for it.
 pub(super) async fn set_aside(
     tx: &mut Transaction<'_, Sqlite>,
     lease: JobAttempt,
@@ -221,7 +231,7 @@ pub(super) async fn set_aside(
         .bind(class.name())
         .execute(&mut **tx)
         .await?;
-    sqlx::query(sql!("fail_lines_of_run")).bind(lease.job.0).bind(&now).execute(&mut **tx).await?;
+    sqlx::query(sql!("fail_waiting_for")).bind(lease.job.0).bind(&now).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod change;
 mod db;
 mod imports;
 mod lease;
+mod needs;
 mod open;
 mod report;
 mod rows;
@@ -29,8 +30,8 @@ use transect_common::sweep::Import;
 use self::db::{Db, apart, sql};
 use super::{
     Activity, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Job, JobAttempt, JobId, JobProgress, Lease,
-    LeaseWish, LinePoint, NewImport, NewSweep, Page, PointCursor, ReportRow, Reported, Result, Retry, Store, Submitted,
-    Sweep, SweepId, Terms, Timestamp, Worker, WorkerId, WorkerInfo,
+    LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor, ReportRow, Reported,
+    Result, Retry, Store, Submitted, Sweep, SweepId, Terms, Timestamp, Worker, WorkerId, WorkerInfo,
 };
 
 /// A [`Store`] in one `SQLite` file. Cheap to clone.
@@ -90,6 +91,15 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Page<LinePoint, PointCursor>> {
         sweeps::points(&self.db, sweep, after, limit).await
+    }
+
+    async fn measures(
+        &self,
+        sweep: SweepId,
+        after: Option<MeasureCursor>,
+        limit: u32,
+    ) -> Result<Page<LineMeasure, MeasureCursor>> {
+        sweeps::measures(&self.db, sweep, after, limit).await
     }
 
     async fn curves(

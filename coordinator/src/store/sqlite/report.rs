@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{FromRow, Sqlite, Transaction};
+use transect_common::data::Split;
 use transect_common::job::{AfterFailure, JobEvent, JobKind, JobState, after_failure};
 use transect_common::line::LineSpec;
-use transect_common::run::{RunSpec, Tag};
+use transect_common::run::{Origin, RunSpec, Tag};
 
 use super::db::{Db, sql};
 use super::lease::{keep_error, set_aside};
@@ -119,6 +120,17 @@ impl Report {
         }
         match &row.row {
             Row::Point(point) => self.store_point(job, row, point).await?,
+            Row::Measure { name, split, value } => {
+                sqlx::query(sql!("insert_measure"))
+                    .bind(row.job.job.0)
+                    .bind(row.job.attempt.0)
+                    .bind(split.map_or("", Split::name))
+                    .bind(name)
+                    .bind(value)
+                    .bind(self.worker.0)
+                    .execute(&mut *self.tx)
+                    .await?;
+            }
             Row::Epoch(epoch) => {
                 sqlx::query(sql!("upsert_epoch"))
                     .bind(row.job.job.0)
@@ -216,7 +228,7 @@ impl Report {
             let stored: Vec<String> =
                 sqlx::query_scalar(sql!("tags_of_job")).bind(row.job.job.0).fetch_all(&mut *self.tx).await?;
             let stored: BTreeSet<Tag> = stored.iter().map(|tag| text(tag)).collect::<Result<_>>()?;
-            let missing: Vec<String> = run.tags().difference(&stored).map(ToString::to_string).collect();
+            let missing: Vec<String> = required(run).difference(&stored).map(ToString::to_string).collect();
             if !missing.is_empty() {
                 let message = format!("not complete: checkpoint {} is not stored", missing.join(", "));
                 return Ok(Err((RefusalReason::Invalid, message)));
@@ -235,11 +247,23 @@ impl Report {
             return Ok(Err((RefusalReason::Invalid, "not complete: some of its points are not stored".to_owned())));
         }
         if matches!(job.spec, JobSpec::Train(_)) {
-            sqlx::query(sql!("ready_lines")).bind(row.job.job.0).execute(&mut *self.tx).await?;
+            self.training_is_done(row.job.job).await?;
         }
         sqlx::query(sql!("worker_did")).bind(self.worker.0).execute(&mut *self.tx).await?;
         job.state = next(job.state, JobEvent::Finish);
         Ok(Ok(()))
+    }
+
+    /// What waits for a training goes on, or fails where the training stopped before the checkpoint that it needs.
+    async fn training_is_done(&mut self, job: JobId) -> Result<()> {
+        let now = self.now.to_string();
+        sqlx::query(sql!("ready_jobs")).bind(job.0).execute(&mut *self.tx).await?;
+        let failed: Vec<i64> =
+            sqlx::query_scalar(sql!("fail_missing_after")).bind(job.0).bind(&now).fetch_all(&mut *self.tx).await?;
+        for failed in failed {
+            sqlx::query(sql!("fail_waiting_for")).bind(failed).bind(&now).execute(&mut *self.tx).await?;
+        }
+        Ok(())
     }
 
     /// Whether the row was stored by the same attempt before it ended.
@@ -250,6 +274,9 @@ impl Report {
             Row::Failed { .. } => sqlx::query_scalar(sql!("has_error")).bind(id).bind(row.job.attempt.0),
             Row::Point(point) => {
                 sqlx::query_scalar(sql!("has_point")).bind(id).bind(point.split.name()).bind(point.index)
+            }
+            Row::Measure { name, split, .. } => {
+                sqlx::query_scalar(sql!("has_measure")).bind(id).bind(split.map_or("", Split::name)).bind(name)
             }
             Row::Epoch(epoch) => sqlx::query_scalar(sql!("has_epoch"))
                 .bind(id)
@@ -262,6 +289,17 @@ impl Report {
         };
         Ok(query.fetch_one(&mut *self.tx).await?)
     }
+}
+
+/// Checkpoints without which a run is not trained. One that may stop early may never reach those in between.
+fn required(run: &RunSpec) -> BTreeSet<Tag> {
+    let mut tags = run.tags();
+    if let Origin::Trained { train, .. } = &run.origin
+        && train.stop.is_some()
+    {
+        tags.retain(|tag| [Tag::init(), Tag::last()].contains(tag));
+    }
+    tags
 }
 
 /// The state after an event that the fence has let through.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 use transect_common::digest::{ArtifactDigest, LineDigest};
-use transect_common::line::LineSpec;
+use transect_common::line::{Elsewhere, LineSpec, Normalize};
 use transect_common::run::Origin;
 
 use super::db::{Db, sql};
+use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
 use super::sweeps;
 use crate::store::{NewSweep, Result, StoreError, Submitted, SweepId, Timestamp};
@@ -40,11 +41,16 @@ struct LineRow {
     hold: String,
     batch_norm: &'static str,
     subset: Option<u32>,
+    elsewhere: Option<String>,
+    align: bool,
+    normalize: &'static str,
 }
 
 #[derive(Serialize)]
 struct TrainJobRow {
     run: String,
+    /// It needs other runs.
+    waits: bool,
     position: usize,
 }
 
@@ -52,6 +58,8 @@ struct TrainJobRow {
 struct LineJobRow {
     run: String,
     line: String,
+    /// It needs other runs than its own.
+    waits: bool,
     points: u64,
     position: usize,
 }
@@ -64,6 +72,7 @@ struct Rows {
     lines: BTreeMap<LineDigest, LineRow>,
     train_jobs: Vec<TrainJobRow>,
     line_jobs: Vec<LineJobRow>,
+    needs: Vec<Need>,
 }
 
 pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
@@ -87,8 +96,9 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         .bind(now.to_string())
         .fetch_one(&mut *tx)
         .await?;
+    needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
     rows.insert(&mut tx, id, &now.to_string()).await?;
-    for statement in [sql!("requeue_needed"), sql!("fail_lines_of_sweep")] {
+    for statement in [sql!("requeue_needed"), sql!("fail_missing_of_sweep"), sql!("fail_waiting_of_sweep")] {
         sqlx::query(statement).bind(id).bind(now.to_string()).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
@@ -114,8 +124,10 @@ impl Rows {
             });
             match &run.spec.origin {
                 Origin::Trained { .. } => {
-                    rows.train_jobs.push(TrainJobRow { run: digest.clone(), position });
+                    let needs = run.spec.needs();
+                    rows.train_jobs.push(TrainJobRow { run: digest.clone(), waits: !needs.is_empty(), position });
                     position += 1;
+                    rows.needs.extend(needs.iter().map(|(need, tag)| Need::of_training(&run.digest, need, tag)));
                 }
                 Origin::Imported { checkpoints } => {
                     rows.imported.extend(checkpoints.iter().map(|(tag, artifact)| CheckpointRow {
@@ -131,9 +143,12 @@ impl Rows {
                 None => run.lines.iter().map(|line| rows.add_line(line)).collect(),
             };
             for (line, line_digest) in run.lines.iter().zip(&digests) {
+                let need = line.needs();
+                rows.needs.extend(need.map(|(need, tag)| Need::of_line(&run.digest, line_digest, need, tag)));
                 rows.line_jobs.push(LineJobRow {
                     run: digest.clone(),
                     line: line_digest.to_string(),
+                    waits: need.is_some(),
                     points: line.points(),
                     position,
                 });
@@ -156,6 +171,15 @@ impl Rows {
             hold: line.hold.to_string(),
             batch_norm: line.batch_norm.name(),
             subset: line.subset,
+            elsewhere: line.elsewhere.as_ref().map(|elsewhere| match elsewhere {
+                Elsewhere::Run { run } => format!("run:{run}"),
+                Elsewhere::Init { seed } => format!("init:{seed}"),
+            }),
+            align: line.align,
+            normalize: match line.normalize {
+                Normalize::None => "none",
+                Normalize::Filter => "filter",
+            },
         });
         digest
     }
@@ -186,6 +210,15 @@ impl Rows {
         for chunk in self.line_jobs.chunks(BATCH).map(json) {
             sqlx::query(sql!("insert_line_jobs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
             sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+        }
+        // Whatever the order of the expansion: by now every run and job of the sweep is there.
+        for chunk in self.needs.chunks(BATCH).map(json) {
+            sqlx::query(sql!("insert_needs")).bind(&chunk).execute(&mut **tx).await?;
+        }
+        if !self.needs.is_empty() {
+            for statement in [sql!("insert_sweep_sources"), sql!("ready_jobs_of_sweep")] {
+                sqlx::query(statement).bind(sweep).execute(&mut **tx).await?;
+            }
         }
         Ok(())
     }

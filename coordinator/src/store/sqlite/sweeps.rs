@@ -10,8 +10,8 @@ use transect_common::job::{ErrorClass, JobKind, JobState};
 use super::db::{Db, sql};
 use super::rows::{BATCH, count, json, label, optional_text, split, text, word};
 use crate::store::{
-    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Epoch, Job, JobId, LinePoint, Page, PointCursor, Result,
-    StoreError, Sweep, SweepId, SweepState,
+    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Epoch, Job, JobId, LineLabel, LineMeasure, LinePoint,
+    MeasureCursor, Page, PointCursor, Result, StoreError, Sweep, SweepId, SweepState,
 };
 
 fn unknown(name: &impl ToString) -> StoreError {
@@ -100,9 +100,9 @@ pub(super) async fn activity(db: &Db, id: SweepId) -> Result<Vec<Activity>> {
         .collect()
 }
 
+/// The columns that say which line it is.
 #[derive(FromRow)]
-struct PointRow {
-    position: i64,
+struct LineRow {
     digest: String,
     model: String,
     seed: Option<i64>,
@@ -112,6 +112,32 @@ struct PointRow {
     mask: String,
     hold: String,
     batch_norm: String,
+    elsewhere: Option<String>,
+    align: bool,
+    normalize: String,
+}
+
+impl LineRow {
+    fn label(self) -> Result<LineLabel> {
+        Ok(LineLabel {
+            run: label(&self.digest, self.model, self.seed, self.settings)?,
+            from: self.from_tag,
+            to: self.to_tag,
+            mask: self.mask,
+            hold: self.hold,
+            batch_norm: self.batch_norm,
+            elsewhere: self.elsewhere,
+            align: self.align,
+            normalize: self.normalize,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct PointRow {
+    position: i64,
+    #[sqlx(flatten)]
+    line: LineRow,
     split: String,
     place: i64,
     alpha: f64,
@@ -141,12 +167,7 @@ pub(super) async fn points(
     };
     let point = |row: PointRow| {
         Ok(LinePoint {
-            label: label(&row.digest, row.model, row.seed, row.settings)?,
-            from: row.from_tag,
-            to: row.to_tag,
-            mask: row.mask,
-            hold: row.hold,
-            batch_norm: row.batch_norm,
+            line: row.line.label()?,
             split: split(&row.split)?,
             alpha: row.alpha,
             loss: row.loss.unwrap_or(f64::NAN),
@@ -155,6 +176,43 @@ pub(super) async fn points(
         })
     };
     Ok(Page { rows: rows.into_iter().map(point).collect::<Result<_>>()?, next })
+}
+
+#[derive(FromRow)]
+struct MeasureRow {
+    position: i64,
+    #[sqlx(flatten)]
+    line: LineRow,
+    split: String,
+    name: String,
+    value: f64,
+}
+
+pub(super) async fn measures(
+    db: &Db,
+    id: SweepId,
+    after: Option<MeasureCursor>,
+    limit: u32,
+) -> Result<Page<LineMeasure, MeasureCursor>> {
+    let after = after.unwrap_or(MeasureCursor { position: -1, split: String::new(), name: String::new() });
+    let rows: Vec<MeasureRow> = sqlx::query_as(sql!("measures_of_sweep"))
+        .bind(id.0)
+        .bind(after.position)
+        .bind(after.split)
+        .bind(after.name)
+        .bind(limit)
+        .fetch_all(&db.readers)
+        .await?;
+    let next = full(&rows, limit).map(|row| MeasureCursor {
+        position: row.position,
+        split: row.split.clone(),
+        name: row.name.clone(),
+    });
+    let measure = |row: MeasureRow| {
+        let split = if row.split.is_empty() { None } else { Some(split(&row.split)?) };
+        Ok(LineMeasure { line: row.line.label()?, split, name: row.name, value: row.value })
+    };
+    Ok(Page { rows: rows.into_iter().map(measure).collect::<Result<_>>()?, next })
 }
 
 #[derive(FromRow)]

@@ -1,12 +1,14 @@
--- Line jobs that are not there yet: ?1 JSON array of {run, line, points, position}, ?2 now. A line is ready when its run
--- is trained, here or elsewhere. Indexes: UNIQUE (digest) of runs and lines, jobs_train, jobs_line.
+-- Line jobs that are not there yet: ?1 JSON array of {run, line, waits, points, position}, ?2 now. A line is ready when its
+-- run is trained, here or elsewhere; one that needs other runs waits until ready_jobs_of_sweep says otherwise.
+-- Indexes: UNIQUE (digest) of runs and lines, jobs_train, jobs_line.
 INSERT INTO jobs (kind, run, line, state, ready, points_expected, due_at, queued_at)
 SELECT
     'line',
     r.id,
     l.id,
     'queued',
-    NOT EXISTS (SELECT 1 FROM jobs AS t WHERE t.run = r.id AND t.kind = 'train' AND t.state <> 'done'),
+    NOT v.value ->> 'waits'
+    AND NOT EXISTS (SELECT 1 FROM jobs AS t WHERE t.run = r.id AND t.kind = 'train' AND t.state <> 'done'),
     v.value ->> 'points',
     ?2,
     ?2

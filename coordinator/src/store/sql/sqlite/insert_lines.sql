@@ -1,6 +1,6 @@
--- Lines that are not there yet: ?1 JSON array of {digest, spec, from, to, mask, hold, batch_norm, subset}.
--- Index: UNIQUE (digest).
-INSERT INTO lines (digest, spec, from_tag, to_tag, mask, hold, batch_norm, subset)
+-- Lines that are not there yet: ?1 JSON array of {digest, spec, from, to, mask, hold, batch_norm, subset,
+-- elsewhere, align, normalize}. Index: UNIQUE (digest).
+INSERT INTO lines (digest, spec, from_tag, to_tag, mask, hold, batch_norm, subset, elsewhere, align, normalize)
 SELECT
     v.value ->> 'digest',
     v.value ->> 'spec',
@@ -9,7 +9,10 @@ SELECT
     v.value ->> 'mask',
     v.value ->> 'hold',
     v.value ->> 'batch_norm',
-    v.value ->> 'subset'
+    v.value ->> 'subset',
+    v.value ->> 'elsewhere',
+    v.value ->> 'align',
+    v.value ->> 'normalize'
 FROM json_each(?1) AS v
 WHERE TRUE
 ON CONFLICT (digest) DO NOTHING;

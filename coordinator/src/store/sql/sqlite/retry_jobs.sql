@@ -1,5 +1,5 @@
 -- Failed jobs of sweep ?1 are queued again at ?4: with ?2 only those that the machine failed, with ?3 the cancelled ones
--- as well. Lines that failed with their run are left to retry_lines. Index: primary key of sweep_jobs.
+-- as well. What failed with a training is left to retry_waiting_of_sweep. Index: primary key of sweep_jobs.
 UPDATE jobs
 SET
     state = 'queued', failures = 0, lost = 0, due_at = ?4, queued_at = ?4, finished_at = NULL,

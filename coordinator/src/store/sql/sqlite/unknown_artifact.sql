@@ -1,4 +1,4 @@
--- One of the artifacts in ?1 (JSON array of {run, tag, artifact}) that no import names.
+-- One of the artifacts in ?1 (JSON array of {artifact, ...}) that no import names.
 -- Index: import_checkpoints_by_artifact.
 SELECT v.value ->> 'artifact'
 FROM json_each(?1) AS v

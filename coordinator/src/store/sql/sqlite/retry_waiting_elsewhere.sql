@@ -1,4 +1,4 @@
--- Lines of other live sweeps that failed with a training job of sweep ?1 which is queued again are queued again at ?2.
+-- Jobs of other live sweeps that failed with a training job of sweep ?1 which is queued again are queued again at ?2.
 -- Indexes: primary key of sweep_jobs, jobs_blocked, sweep_jobs_by_job.
 UPDATE jobs
 SET

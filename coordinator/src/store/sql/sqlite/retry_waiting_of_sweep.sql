@@ -1,4 +1,4 @@
--- Lines of sweep ?1 that failed with a training that is queued again, or done since, are queued again at ?2.
+-- Jobs of sweep ?1 that failed with a training that is queued again, or done since, are queued again at ?2.
 -- Indexes: primary keys of sweep_jobs and jobs.
 UPDATE jobs
 SET
