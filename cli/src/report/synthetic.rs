@@ -100,6 +100,7 @@ pub fn gathered() -> Gathered {
                         loss,
                         accuracy: accuracy(seed, decayed) * alpha,
                         count: 2000,
+                        ..pb::LinePoint::default()
                     });
                 }
             }
