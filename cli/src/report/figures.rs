@@ -107,8 +107,8 @@ pub fn lines(measured: &Measured, sweep: &str, keys: &[LineKey]) -> Canvas {
     )
 }
 
-/// One panel for each layer, rest held at the end.
-pub fn layer_panels(measured: &Measured, sweep: &str, keys: &[LineKey]) -> Canvas {
+/// One panel for each part of the network that moves alone; `what` says where the rest is held.
+pub fn layer_panels(measured: &Measured, sweep: &str, what: &str, keys: &[LineKey]) -> Canvas {
     let series: Vec<Vec<Series>> = keys
         .iter()
         .map(|key| per_setting(measured, |run| run.lines.get(key).map(|line| line.losses().collect())))
@@ -125,9 +125,8 @@ pub fn layer_panels(measured: &Measured, sweep: &str, keys: &[LineKey]) -> Canva
     };
     let cells: Vec<Cell> = keys.iter().zip(&series).map(cell).collect();
     let columns = if cells.len() > 6 { 4 } else { 3 };
-    let notes = vec![format!("One part moves from its start (alpha = 0), the rest is held at the end. {BANDS}")];
-    let title = format!("{sweep}: loss along each layer's line");
-    grid::compose(&heading(title, notes), &cells, columns, (200.0, 140.0), &legend(measured))
+    let heading = heading(format!("{sweep}: {what}"), vec![BANDS.to_owned()]);
+    grid::compose(&heading, &cells, columns, (200.0, 140.0), &legend(measured))
 }
 
 /// Layers by alpha, mean loss as colour; a few settings in each figure.

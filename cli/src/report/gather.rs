@@ -23,64 +23,11 @@ pub struct Gathered {
     /// Training curves.
     pub curves: Vec<pb::CurvePoint>,
     /// Numbers that belong to a whole line.
-    pub measures: Vec<LineMeasure>,
+    pub measures: Vec<pb::LineMeasure>,
     /// Every job.
     pub jobs: Vec<pb::Job>,
     /// Workers that did some of them, by name.
     pub workers: Vec<pb::Worker>,
-}
-
-/// One number of a whole line on one split, such as the distance between its ends.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct LineMeasure {
-    /// The run's digest.
-    pub run: String,
-    /// Tag of the checkpoint at alpha = 0.
-    pub from_tag: String,
-    /// Tag of the checkpoint at alpha = 1.
-    pub to_tag: String,
-    /// What moves.
-    pub mask: String,
-    /// Tag of the checkpoint at which the rest is held.
-    pub hold: String,
-    /// Batch-norm mode.
-    pub batch_norm: String,
-    /// `train` or `test`; empty for what depends on no images.
-    pub split: String,
-    /// `distance`, `distance-relative`, `cosine`, `gauss-length`, `ensemble-loss`, `ensemble-accuracy`, ...
-    pub name: String,
-    /// Its value.
-    pub value: f64,
-    /// Where `to_tag` lies, if not in the run itself.
-    pub elsewhere: Option<String>,
-    /// The units of `to_tag` were permuted.
-    pub align: bool,
-    /// How the direction was scaled.
-    pub normalize: String,
-}
-
-impl LineMeasure {
-    /// One for each split that it tells something of: what depends on no images is told on both.
-    fn of(m: pb::LineMeasure) -> impl Iterator<Item = Self> {
-        let splits = match m.split.as_str() {
-            "" => vec!["test".to_owned(), "train".to_owned()],
-            split => vec![split.to_owned()],
-        };
-        splits.into_iter().map(move |split| Self {
-            run: m.run.clone(),
-            from_tag: m.from_tag.clone(),
-            to_tag: m.to_tag.clone(),
-            mask: m.mask.clone(),
-            hold: m.hold.clone(),
-            batch_norm: m.batch_norm.clone(),
-            split,
-            name: m.name.clone(),
-            value: m.value,
-            elsewhere: m.elsewhere.clone(),
-            align: m.align,
-            normalize: m.normalize.clone(),
-        })
-    }
 }
 
 /// Reads it.
@@ -110,6 +57,5 @@ pub async fn gather(session: &Session, sweep: &str) -> Result<Gathered, Failure>
     workers.retain(|worker| names.contains(worker.name.as_str()));
     workers.sort_by(|a, b| (&a.name, &a.worker_id).cmp(&(&b.name, &b.worker_id)));
     let results::Measured { points, measures, curves } = measured;
-    let measures = measures.into_iter().flat_map(LineMeasure::of).collect();
     Ok(Gathered { sweep: found, file, points, curves, measures, jobs, workers })
 }

@@ -26,6 +26,11 @@ pub fn is_source(values: &Values) -> bool {
     values.contains_key(SOURCE)
 }
 
+/// Whether a setting says something of a run that is no part of what it is.
+pub fn is_note(key: &str) -> bool {
+    key == SOURCE
+}
+
 /// Whether a setting is a seed: of all there is to a run, or of one part of it.
 pub fn is_seed(key: &str) -> bool {
     key == "train.seed" || key.starts_with("train.seed.")

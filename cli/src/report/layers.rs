@@ -10,15 +10,37 @@ use crate::plot::series;
 /// Masks of part of the network whose rest is held at the line's end, from input to output as far as they are layers,
 /// then others in the order of their names, on `split`.
 pub fn masks(measured: &Measured, split: &str) -> Vec<LineKey> {
-    let held_at_end = |key: &&LineKey| !key.is_whole() && key.hold == key.to && key.split == split;
-    let keys: BTreeSet<&LineKey> = measured.runs.iter().flat_map(|run| run.lines.keys()).filter(held_at_end).collect();
+    parts(measured, split, true)
+}
+
+/// The same for those whose rest is held elsewhere: at the line's start.
+pub fn masks_held_at_start(measured: &Measured, split: &str) -> Vec<LineKey> {
+    parts(measured, split, false)
+}
+
+fn parts(measured: &Measured, split: &str, at_end: bool) -> Vec<LineKey> {
+    let wanted = |key: &&LineKey| !key.is_whole() && (key.hold == key.to) == at_end && key.split == split;
+    let keys: BTreeSet<&LineKey> = measured.runs.iter().flat_map(|run| run.lines.keys()).filter(wanted).collect();
     let any_to_the_end = keys.iter().any(|key| key.to == "final");
-    let models: BTreeSet<&str> = measured.runs.iter().map(|run| run.model.as_str()).collect();
-    let layers: Vec<String> = models.into_iter().flat_map(series::layers).collect();
+    let layers = layer_names(measured);
     let mut keys: Vec<LineKey> = keys.into_iter().filter(|key| !any_to_the_end || key.to == "final").cloned().collect();
     let place = |mask: &str| layers.iter().position(|layer| layer == mask).unwrap_or(layers.len());
-    keys.sort_by_key(|key| (key.batch_norm.clone(), key.from.clone(), place(&key.mask), key.clone()));
+    keys.sort_by_key(|key| {
+        (key.batch_norm.clone(), key.from.clone(), place(&key.mask), numbered(&key.mask), key.clone())
+    });
     keys
+}
+
+/// Names of the layers of every model, from input to output.
+pub fn layer_names(measured: &Measured) -> Vec<String> {
+    let models: BTreeSet<&str> = measured.runs.iter().map(|run| run.model.as_str()).collect();
+    models.into_iter().flat_map(series::layers).collect()
+}
+
+/// `first:10` as (`first:`, 10), so that numbers sort by size.
+fn numbered(mask: &str) -> (String, u64) {
+    let stem = mask.trim_end_matches(|c: char| c.is_ascii_digit());
+    (stem.to_owned(), mask[stem.len()..].parse().unwrap_or(0))
 }
 
 /// A number of a layer's line over the runs of one setting.

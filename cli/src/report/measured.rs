@@ -7,9 +7,9 @@ use transect_common::pb;
 use transect_common::shape::{self, Shape};
 use transect_common::sweep::SweepFile;
 
-use super::gather::{Gathered, LineMeasure};
+use super::ends::Ends;
+use super::gather::Gathered;
 use super::groups::{self, Settings, Values};
-use crate::summary::manner;
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +94,9 @@ impl Run {
     pub fn end(&self, split: &str) -> Option<(f64, f64)> {
         let trained = self.curve.iter().filter(|((s, _), _)| s == split).map(|(_, &end)| end).next_back();
         trained.or_else(|| {
-            let whole = self.lines.iter().find(|(key, _)| key.mask == "all" && key.split == split);
+            // Tags have no spaces; ends in other runs are named with some.
+            let own = |key: &LineKey| key.is_whole() && key.split == split && !key.to.contains(' ');
+            let whole = self.lines.iter().filter(|(key, _)| own(key)).max_by_key(|(key, _)| key.to == "final");
             let (.., line) = whole?;
             line.points.iter().find(|(alpha, ..)| *alpha == 1.0).map(|&(_, loss, accuracy)| (loss, accuracy))
         })
@@ -107,18 +109,25 @@ impl Run {
 }
 
 impl LineKey {
-    fn of(point: &pb::LinePoint) -> Self {
-        let to = end(&point.to_tag, point.elsewhere.as_deref(), point.align, &point.normalize);
-        Self::new([&point.from_tag, &to, &point.mask, &point.hold, &point.batch_norm, &point.split])
+    fn of(point: &pb::LinePoint, ends: &Ends<'_>) -> Self {
+        let to = ends.name(&point.run, &point.to_tag, point.elsewhere.as_deref(), point.align, &point.normalize);
+        let at_end = holds_end(&point.hold, &point.to_tag, point.elsewhere.as_deref());
+        let parts = [&point.from_tag, &to, &point.mask, &point.hold, &point.batch_norm, &point.split];
+        Self::new(parts, at_end)
     }
 
-    fn of_measure(row: &LineMeasure) -> Self {
-        let to = end(&row.to_tag, row.elsewhere.as_deref(), row.align, &row.normalize);
-        Self::new([&row.from_tag, &to, &row.mask, &row.hold, &row.batch_norm, &row.split])
+    fn of_measure(row: &pb::LineMeasure, split: &str, ends: &Ends<'_>) -> Self {
+        let to = ends.name(&row.run, &row.to_tag, row.elsewhere.as_deref(), row.align, &row.normalize);
+        let at_end = holds_end(&row.hold, &row.to_tag, row.elsewhere.as_deref());
+        Self::new([&row.from_tag, &to, &row.mask, &row.hold, &row.batch_norm, &split.to_owned()], at_end)
     }
 
-    fn new([from, to, mask, hold, batch_norm, split]: [&String; 6]) -> Self {
-        let hold = if mask == "all" { String::new() } else { hold.clone() };
+    fn new([from, to, mask, hold, batch_norm, split]: [&String; 6], at_end: bool) -> Self {
+        let hold = match mask.as_str() {
+            "all" => String::new(),
+            _ if at_end => to.clone(),
+            _ => hold.clone(),
+        };
         let [from, to, mask, batch_norm, split] = [from, to, mask, batch_norm, split].map(Clone::clone);
         Self { from, to, mask, hold, batch_norm, split }
     }
@@ -152,11 +161,13 @@ pub fn measured(gathered: &Gathered) -> Measured {
     };
     let heads = gathered.curves.iter().map(|c| (c.run.as_str(), c.model.as_str(), c.seed, c.settings.as_str()));
     let points = gathered.points.iter().map(|p| (p.run.as_str(), p.model.as_str(), p.seed, p.settings.as_str()));
+    let mut ends = Ends::default();
     for (run, model, seed, settings) in heads.chain(points) {
         if runs.contains_key(run) || sources.contains(&run) {
             continue;
         }
         let told = told(run, model, seed, settings);
+        ends.know(run, told.values.clone(), told.seeds.clone());
         if groups::is_source(&told.values) {
             sources.push(run);
         } else {
@@ -171,7 +182,7 @@ pub fn measured(gathered: &Gathered) -> Measured {
     }
     for point in &gathered.points {
         if let Some(run) = runs.get_mut(point.run.as_str()) {
-            let line = run.lines.entry(LineKey::of(point)).or_default();
+            let line = run.lines.entry(LineKey::of(point, &ends)).or_default();
             line.points.push((point.alpha, point.loss, point.accuracy));
             line.count = point.count;
         }
@@ -179,7 +190,7 @@ pub fn measured(gathered: &Gathered) -> Measured {
     for row in &gathered.measures {
         let splits = ["train", "test"].into_iter().filter(|split| row.split.is_empty() || row.split == *split);
         for split in splits {
-            let key = LineKey { split: split.to_owned(), ..LineKey::of_measure(row) };
+            let key = LineKey::of_measure(row, split, &ends);
             if let Some(line) = runs.get_mut(row.run.as_str()).and_then(|run| run.lines.get_mut(&key)) {
                 line.measures.insert(row.name.clone(), row.value);
             }
@@ -201,15 +212,10 @@ pub fn measured(gathered: &Gathered) -> Measured {
     Measured { runs, settings, sources: sources.len(), data: told_by_file.data }
 }
 
-/// The end of a line, for people: `final`, `final of run 3fa2bc012345, aligned`, `a fresh initialisation with seed 7`. Lines
-/// of one run that end in different places have different ends.
-fn end(tag: &str, elsewhere: Option<&str>, align: bool, normalize: &str) -> String {
-    let place = match elsewhere.and_then(|elsewhere| elsewhere.split_once(':')) {
-        None => tag.to_owned(),
-        Some(("init", seed)) => format!("a fresh initialisation with seed {seed}"),
-        Some((_, run)) => format!("{tag} of run {}", run.get(..12).unwrap_or(run)),
-    };
-    place + &manner(align, normalize)
+/// Whether what does not move is held at alpha = 1. A line that leads out of its run, whose two ends may have one tag, says
+/// `to` for that.
+fn holds_end(hold: &str, to: &str, elsewhere: Option<&str>) -> bool {
+    if elsewhere.is_some() { hold == "to" } else { hold == to }
 }
 
 /// What the sweep file tells that results do not.

@@ -8,6 +8,7 @@
 
 mod claims;
 mod document;
+mod ends;
 mod figures;
 mod gather;
 mod groups;

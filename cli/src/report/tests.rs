@@ -6,7 +6,7 @@ use transect_common::shape::uniform_loss;
 use transect_common::stats::{self, Method};
 
 use super::document::Block;
-use super::gather::{Gathered, LineMeasure};
+use super::gather::Gathered;
 use super::page::{Page, page};
 use super::synthetic::{accuracy, bump, gathered};
 use super::*;
@@ -120,7 +120,7 @@ fn runs_that_only_serve_others_are_mentioned_and_left_out() {
 fn numbers_of_whole_lines_join_the_claims_when_they_are_stored() {
     let mut with = gathered();
     for (i, run) in measured(&with).runs.iter().enumerate() {
-        let of = |name: &str, split: &str, value: f64| LineMeasure {
+        let of = |name: &str, split: &str, value: f64| pb::LineMeasure {
             run: run.digest.clone(),
             from_tag: "init".to_owned(),
             to_tag: "final".to_owned(),
@@ -130,9 +130,7 @@ fn numbers_of_whole_lines_join_the_claims_when_they_are_stored() {
             split: split.to_owned(),
             name: name.to_owned(),
             value,
-            elsewhere: None,
-            align: false,
-            normalize: "none".to_owned(),
+            ..pb::LineMeasure::default()
         };
         with.measures.push(of("distance", "", 10.0 + i as f64));
         with.measures.push(of("ensemble-accuracy", "test", 0.9));

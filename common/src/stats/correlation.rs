@@ -78,12 +78,11 @@ fn strata(settings: &[usize]) -> Vec<Vec<usize>> {
     let mut known: Vec<usize> = vec![];
     let mut strata: Vec<Vec<usize>> = vec![];
     for (run, setting) in settings.iter().enumerate() {
-        match known.iter().position(|k| k == setting) {
-            Some(i) => strata[i].push(run),
-            None => {
-                known.push(*setting);
-                strata.push(vec![run]);
-            }
+        if let Some(i) = known.iter().position(|k| k == setting) {
+            strata[i].push(run);
+        } else {
+            known.push(*setting);
+            strata.push(vec![run]);
         }
     }
     strata
@@ -106,7 +105,7 @@ fn stated(x: &[f64], y: &[f64], strata: &[Vec<usize>], method: Method) -> Result
 
 /// Values with what ranking any draw of them needs.
 struct Values<'a> {
-    values: &'a [f64],
+    of_runs: &'a [f64],
     /// Place of each value among the distinct ones, for Spearman.
     codes: Option<Vec<usize>>,
     distinct: usize,
@@ -119,7 +118,7 @@ impl<'a> Values<'a> {
         distinct.dedup();
         let code = |v: &f64| distinct.partition_point(|d| d < v);
         let codes = (method == Method::Spearman).then(|| values.iter().map(code).collect());
-        Self { values, codes, distinct: distinct.len() }
+        Self { of_runs: values, codes, distinct: distinct.len() }
     }
 
     /// Values (or ranks) of the runs drawn, less the mean of their stratum; exactly 0 where a stratum is constant.
@@ -134,7 +133,9 @@ impl<'a> Values<'a> {
                 Some(codes) => {
                     // Ranks by counting: no sort for each of thousands of draws.
                     let mut counts = vec![0_usize; self.distinct];
-                    stratum.iter().for_each(|&run| counts[codes[run]] += 1);
+                    for &run in stratum {
+                        counts[codes[run]] += 1;
+                    }
                     let mut below = 0;
                     let mut rank = vec![0.0; self.distinct];
                     for (code, &count) in counts.iter().enumerate() {
@@ -143,7 +144,7 @@ impl<'a> Values<'a> {
                     }
                     out.extend(stratum.iter().map(|&run| rank[codes[run]]));
                 }
-                None => out.extend(stratum.iter().map(|&run| self.values[run])),
+                None => out.extend(stratum.iter().map(|&run| self.of_runs[run])),
             }
             let centre = if is_constant(&out[from..]) { out[from] } else { mean(&out[from..]).unwrap_or_default() };
             out[from..].iter_mut().for_each(|v| *v -= centre);

@@ -6,7 +6,7 @@ use super::{Chapter, Subject};
 use crate::report::claims::line_json;
 use crate::report::document::{Block, Table};
 use crate::report::figures;
-use crate::report::layers::{masks, set_back, spread};
+use crate::report::layers::{layer_names, masks, masks_held_at_start, set_back, spread};
 use crate::report::measured::LineKey;
 use crate::report::quantities::whole_lines;
 
@@ -15,10 +15,22 @@ const MOST_PANELS: usize = 64;
 
 pub fn chapter(subject: &Subject<'_>) -> Chapter {
     let mut chapter = Chapter::default();
+    held_at_end(subject, &mut chapter);
+    let others = masks_held_at_start(subject.measured, subject.wishes.split);
+    for (i, part) in others.chunks(MOST_PANELS).enumerate() {
+        let name = if i == 0 { "layers-from-start".to_owned() } else { format!("layers-from-start-{}", i + 1) };
+        let caption = "Loss along the lines of parts whose rest is held at the start, by setting.";
+        let title = "loss along each part's line, rest held at the start";
+        chapter.figure(&name, caption, &figures::layer_panels(subject.measured, subject.sweep(), title, part));
+    }
+    chapter
+}
+
+fn held_at_end(subject: &Subject<'_>, chapter: &mut Chapter) {
     let measured = subject.measured;
     let keys = masks(measured, subject.wishes.split);
     if keys.is_empty() {
-        return chapter;
+        return;
     }
     let rise = subject.wishes.rise;
     chapter.text(format!(
@@ -28,15 +40,18 @@ pub fn chapter(subject: &Subject<'_>) -> Chapter {
         subject.wishes.split
     ));
     chapter.blocks.push(Block::Table(table(subject, &keys, rise)));
-    let only_layers: Vec<LineKey> = keys.iter().filter(|key| key.batch_norm == keys[0].batch_norm).cloned().collect();
+    let names = layer_names(measured);
+    let is_layer = |key: &&LineKey| key.batch_norm == keys[0].batch_norm && names.contains(&key.mask);
+    let only_layers: Vec<LineKey> = keys.iter().filter(is_layer).cloned().collect();
     if let Some(canvas) = figures::set_backs(measured, subject.sweep(), &only_layers, rise) {
         let caption = format!("How far each part can be set back for {rise} nats, in the order of the table.");
         chapter.figure("set-back", &caption, &canvas);
     }
-    let caption = "Loss along each part's line, by setting.";
+    let (caption, title) =
+        ("Loss along each part's line, by setting.", "loss along each part's line, rest held at the end");
     for (i, part) in keys.chunks(MOST_PANELS).enumerate() {
         let name = if i == 0 { "layers".to_owned() } else { format!("layers-{}", i + 1) };
-        chapter.figure(&name, caption, &figures::layer_panels(measured, subject.sweep(), part));
+        chapter.figure(&name, caption, &figures::layer_panels(measured, subject.sweep(), title, part));
     }
     // The whole line on top of the picture, for comparison.
     for (i, norm) in norms(&keys).into_iter().enumerate() {
@@ -54,7 +69,6 @@ pub fn chapter(subject: &Subject<'_>) -> Chapter {
         json!({ "line": line_json(key), "rise": rise, "set_back": settings.collect::<Value>() })
     });
     chapter.statistics.insert("layers".to_owned(), statistics.collect());
-    chapter
 }
 
 fn norms(keys: &[LineKey]) -> Vec<String> {
