@@ -63,7 +63,9 @@ pub enum Normalize {
     #[default]
     None,
     /// Each filter (each row of a weight by its first axis) of the direction is given the norm of the same filter of
-    /// `from`; what has one axis (biases, batch norm) does not move (Li et al. 2018, arXiv 1712.09913, section 4).
+    /// `from`: d_i |from_i| / |d_i|. What has one axis (biases, batch norm) does not move, nor do filters that are 0 at
+    /// `from` (Li et al. 2018, arXiv 1712.09913, section 4). With [`BatchNorm::Interpolate`] the running statistics of
+    /// layers that the mask names rest at `from` as well.
     Filter,
 }
 
@@ -73,6 +75,8 @@ pub enum Normalize {
 pub enum Measure {
     /// Gauss length of the logit path (Lucas et al. 2021, arXiv 2104.11044, section 4.2): with z(alpha) the logits of one
     /// example and n the unit vector along dz/dalpha, the length of n's path, averaged over examples; 0 for a straight one.
+    /// Over the alphas in [0, 1], at least three: the sum of the angles, in radians, between successive steps of z; steps
+    /// that are no longer than rounding are passed over.
     GaussLength,
     /// Loss and accuracy of the mean over all alphas in [0, 1] of the predicted probabilities, and the best single alpha.
     Ensemble,

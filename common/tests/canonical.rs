@@ -532,7 +532,7 @@ prop_compose! {
         model in prop_oneof![
             Just(ModelSpec::lenet5()),
             Just(ModelSpec::resnet20()),
-            prop::collection::vec(1..400u32, 0..4).prop_map(|widths| ModelSpec::mlp(widths)),
+            prop::collection::vec(1..400u32, 0..4).prop_map(ModelSpec::mlp),
             Just(ModelSpec::mlp([300, 100])),
         ],
         scheme in prop::sample::select(vec![InitScheme::Pytorch, InitScheme::KaimingNormal]),

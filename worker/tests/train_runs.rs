@@ -5,16 +5,20 @@
 
 use std::path::Path;
 
-use tch::Device;
+use tch::{Device, Tensor};
 use transect_common::checkpoint::{Checkpoint, encode};
 use transect_common::data::{Augment, DataSet, DataSpec, Split};
+use transect_common::mask::Mask;
 use transect_common::model::ModelSpec;
-use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, Schedule, Tag, TrainSpec};
+use transect_common::run::{
+    InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, RunSpec, Schedule, Seeds, Source, StopRule, Tag, TrainSpec,
+};
 use transect_worker::Stop;
 use transect_worker::data::{Data, DataError, Images};
-use transect_worker::nn::Model;
+use transect_worker::nn::{Model, Norm};
 use transect_worker::random::{Purpose, Stream};
-use transect_worker::train::{EpochScore, TrainError, TrainEvent, initial, train};
+use transect_worker::sources::Sources;
+use transect_worker::train::{self, EpochScore, TrainError, TrainEvent, initial, train};
 
 /// Images that a network can learn: class k is a bright square at its own place, under noise.
 fn squares(count: usize, seed: u64) -> Images {
@@ -60,7 +64,7 @@ fn model(run: &RunSpec) -> Model {
 
 fn events(run: &RunSpec, data: &Data) -> (Vec<TrainEvent>, Result<(), TrainError>) {
     let mut events = Vec::new();
-    let result = train(&model(run), run, data, &mut |event| {
+    let result = train(&model(run), run, data, &Sources::default(), &mut |event| {
         events.push(event);
         Ok(())
     });
@@ -122,14 +126,14 @@ fn the_same_run_gives_the_same_bytes_whatever_else_was_drawn() {
     let schedule = Schedule::Cosine { floor: 0.0 };
     for name in ["mlp", "lenet5", "resnet20"] {
         let data = if name == "resnet20" { few_squares() } else { square_data() };
-        let mut run = run(name, TrainSpec { schedule, warmup_epochs: 0.5, ..recipe(0.02, 2) });
+        let mut run = run(name, TrainSpec { schedule: schedule.clone(), warmup_epochs: 0.5, ..recipe(0.02, 2) });
         run.data.augment = augment;
         let first = bytes(&run, &events(&run, &data).0);
         let mut unrelated = Stream::new(1, Purpose::Order, 1);
         for _ in 0..1000 {
             unrelated.normal();
         }
-        let _ = tch::Tensor::rand([1000], (tch::Kind::Float, Device::Cpu));
+        let _ = Tensor::rand([1000], (tch::Kind::Float, Device::Cpu));
         let second = bytes(&run, &events(&run, &data).0);
         assert_eq!(first.len(), 2);
         assert!(first == second, "{name} differs from itself");
@@ -143,7 +147,7 @@ fn seed_and_augmentation_change_the_run() {
     let finals = |run: &RunSpec| checkpoints(&events(run, &data).0).pop().unwrap().1.theta;
     let mut flipped = plain.clone();
     flipped.data.augment.flip = true;
-    let other_seed = run("mlp", TrainSpec { seed: 2, ..recipe(0.02, 1) });
+    let other_seed = run("mlp", TrainSpec { seed: 2.into(), ..recipe(0.02, 1) });
     assert_ne!(finals(&plain), finals(&flipped));
     assert_ne!(finals(&plain), finals(&other_seed));
 }
@@ -161,7 +165,7 @@ fn batch_norm_buffers_are_trained_too() {
 
 #[test]
 fn adamw_learns_too() {
-    let optimizer = Optimizer::adamw();
+    let optimizer = Optimizer::from_name("adamw").unwrap();
     let (events, result) =
         events(&run("mlp", TrainSpec { epochs: 2, batch_size: 32, ..TrainSpec::new(1, optimizer) }), &square_data());
     assert_eq!(result, Ok(()));
@@ -213,7 +217,7 @@ fn an_initialisation_beyond_all_numbers_is_told_before_the_first_step() {
 fn training_stops_when_it_is_asked_to() {
     let run = run("mlp", recipe(0.02, 3));
     let mut seen = 0;
-    let result = train(&model(&run), &run, &square_data(), &mut |_| {
+    let result = train(&model(&run), &run, &square_data(), &Sources::default(), &mut |_| {
         seen += 1;
         if seen == 4 { Err(Stop) } else { Ok(()) }
     });
@@ -229,10 +233,13 @@ fn what_cannot_be_trained_is_refused_before_anything_is_emitted() {
     assert_eq!(events(&imported, &data), (vec![], Err(TrainError::Imported)));
     let keep = [Tag::epoch(2)].into();
     let late = run("mlp", TrainSpec { keep, ..recipe(0.02, 1) });
-    assert_eq!(events(&late, &data), (vec![], Err(TrainError::NoSuchMoment { tag: Tag::epoch(2), epochs: 1 })));
+    assert_eq!(
+        events(&late, &data),
+        (vec![], Err(TrainError::NoSuchMoment { tag: Tag::epoch(2), epochs: 1, steps: 19 }))
+    );
     let run = run("mlp", recipe(0.02, 1));
     let other = Model::new(run.model.describe([3, 32, 32], 10).unwrap(), Device::Cpu);
-    let result = train(&other, &run, &data, &mut |_| panic!("nothing happens"));
+    let result = train(&other, &run, &data, &Sources::default(), &mut |_| panic!("nothing happens"));
     assert_eq!(result, Err(TrainError::Shape { model: [3, 32, 32], data: [1, 28, 28] }));
 }
 
@@ -253,4 +260,232 @@ fn lenet5_learns_fashion_mnist() {
     assert_eq!(result, Ok(()));
     let last = *scores(&events).last().unwrap();
     assert!(last.accuracy > 0.8, "{last:?}");
+}
+
+fn with_rules(rules: &str, train: TrainSpec) -> TrainSpec {
+    let layers: Vec<LayerRecipe> = serde_json::from_str(rules).unwrap();
+    TrainSpec { layers, ..train }
+}
+
+/// A network of a few thousand parameters.
+fn tiny(train: TrainSpec) -> RunSpec {
+    RunSpec {
+        model: serde_json::from_str(r#"{"architecture": "mlp", "widths": [8, 6]}"#).unwrap(),
+        ..run("mlp", train)
+    }
+}
+
+/// `init` and `final` of a run.
+fn ends(run: &RunSpec, data: &Data) -> [Checkpoint; 2] {
+    let (events, result) = events(run, data);
+    assert_eq!(result, Ok(()));
+    let kept = checkpoints(&events).into_iter().map(|(_, checkpoint)| checkpoint);
+    kept.collect::<Vec<_>>().try_into().unwrap()
+}
+
+/// Theta of a layer's parameters.
+fn layer<'c>(run: &RunSpec, checkpoint: &'c Checkpoint, name: &str) -> &'c [f32] {
+    let model = model(run);
+    let [range] = &Mask::resolve(name, model.description()).unwrap().theta_ranges(model.description())[..] else {
+        panic!("{name} is not in one piece");
+    };
+    &checkpoint.theta[range.clone()]
+}
+
+#[test]
+fn a_plain_run_takes_the_plain_steps() {
+    let data = square_data();
+    let optimizers = [
+        Optimizer::Sgd { lr: 0.02, momentum: 0.9, weight_decay: 5e-4, nesterov: true },
+        Optimizer::from_name("adamw").unwrap(),
+    ];
+    for optimizer in optimizers {
+        let run = run("lenet5", TrainSpec { epochs: 1, batch_size: 32, ..TrainSpec::new(1, optimizer) });
+        let [init, trained] = ends(&run, &data);
+        let (model, order) = (model(&run), Stream::new(1, Purpose::Order, 1).permutation(600));
+        let mut theta = Tensor::from_slice(&init.theta).set_requires_grad(true);
+        let mut plain = train::Optimizer::new(&optimizer, init.theta.len(), Device::Cpu);
+        for batch in order.chunks(32) {
+            let indices: Vec<i64> = batch.iter().map(|&index| index.into()).collect();
+            let (x, labels) = data.select(Split::Train, &Tensor::from_slice(&indices));
+            let logits = model.forward(&theta, &Tensor::from_slice(&init.buffers), &x, Norm::Train);
+            let loss = logits.cross_entropy_loss(&labels, None::<&Tensor>, tch::Reduction::Mean, -100, 0.0);
+            let gradient = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
+            plain.step(&mut theta, &gradient, optimizer.lr());
+        }
+        assert!(Vec::<f32>::try_from(theta.detach()).unwrap() == trained.theta, "{optimizer:?}");
+    }
+}
+
+#[test]
+fn every_optimizer_learns_and_repeats_itself_to_the_byte() {
+    let data = square_data();
+    for name in ["sgd", "adam", "adamw", "rmsprop", "sam"] {
+        let optimizer = Optimizer::from_name(name).unwrap();
+        let run = tiny(TrainSpec { epochs: 3, batch_size: 32, ..TrainSpec::new(1, optimizer) });
+        let (first, result) = events(&run, &data);
+        assert_eq!(result, Ok(()));
+        let (before, after) = (scores(&first)[0], *scores(&first).last().unwrap());
+        assert!(after.loss < 0.9 * before.loss, "{name}: {before:?}, {after:?}");
+        assert!(bytes(&run, &first) == bytes(&run, &events(&run, &data).0), "{name} differs from itself");
+    }
+}
+
+#[test]
+fn each_seed_changes_what_it_is_for_and_nothing_else() {
+    let data = square_data();
+    let seed = Seeds::from(1);
+    let with = |seed, flip| {
+        let mut run = tiny(TrainSpec { seed, ..recipe(0.02, 1) });
+        run.data.augment.flip = flip;
+        ends(&run, &data)
+    };
+    for flip in [false, true] {
+        let [init, last] = with(seed, flip);
+        let [other_init, other_last] = with(Seeds { init: 2, ..seed }, flip);
+        assert!(other_init != init && other_last != last);
+        let [other_init, other_last] = with(Seeds { order: 2, ..seed }, flip);
+        assert!(other_init == init && other_last != last);
+        let [other_init, other_last] = with(Seeds { augment: 2, ..seed }, flip);
+        assert!(other_init == init && (other_last != last) == flip, "without augmentation its seed changes nothing");
+        assert!(with(Seeds { labels: 2, ..seed }, flip) == [init, last], "labels are noisy before training sees them");
+    }
+}
+
+#[test]
+fn every_setting_of_the_recipe_changes_the_run_and_none_its_start() {
+    let data = square_data();
+    let plain = || recipe(0.02, 2);
+    let [init, last] = ends(&tiny(plain()), &data);
+    let changed = [
+        TrainSpec { label_smoothing: 0.1, ..plain() },
+        TrainSpec { clip_norm: Some(0.1), ..plain() },
+        TrainSpec { stop: Some(StopRule { accuracy: Some(0.0), loss: None }), ..plain() },
+        with_rules(r#"[{"mask": "fc2", "lr": 0.001}]"#, plain()),
+        with_rules(r#"[{"mask": "fc2", "weight_decay": 0.1}]"#, plain()),
+        with_rules(r#"[{"mask": "fc2", "momentum": 0.1}]"#, plain()),
+        with_rules(r#"[{"mask": "fc2", "frozen": true}]"#, plain()),
+        with_rules(r#"[{"mask": "fc2", "frozen_until": 1}]"#, plain()),
+        with_rules(r#"[{"mask": "fc2", "optimizer": {"name": "rmsprop"}}]"#, plain()),
+        TrainSpec { schedule: Schedule::Milestones { epochs: vec![1], factor: 0.1 }, ..plain() },
+        TrainSpec { schedule: Schedule::Cyclic { period: 1.0, floor: 0.1 }, ..plain() },
+    ];
+    for train in changed {
+        let [other_init, other_last] = ends(&tiny(train.clone()), &data);
+        assert!(other_init == init && other_last != last, "{train:?}");
+    }
+    let unchanged = [
+        TrainSpec { clip_norm: Some(1e6), ..plain() },
+        TrainSpec { stop: Some(StopRule { accuracy: Some(1.1), loss: Some(10.0) }), ..plain() },
+        with_rules(r#"[{"mask": "fc2", "frozen_until": 0}, {"mask": "all", "lr": 0.02}]"#, plain()),
+    ];
+    for train in unchanged {
+        assert!(ends(&tiny(train.clone()), &data) == [init.clone(), last.clone()], "{train:?}");
+    }
+}
+
+#[test]
+fn frozen_layers_keep_their_very_bytes_and_only_they() {
+    let data = square_data();
+    let run = tiny(with_rules(r#"[{"mask": "fc2", "frozen": true}]"#, recipe(0.02, 2)));
+    let [init, last] = ends(&run, &data);
+    assert!(layer(&run, &init, "fc2") == layer(&run, &last, "fc2"));
+    for name in ["fc1", "fc3"] {
+        assert!(layer(&run, &init, name) != layer(&run, &last, name), "{name}");
+    }
+    let keep = [Tag::epoch(1), Tag::epoch(2)].into();
+    let thaws = with_rules(r#"[{"mask": "fc2", "frozen_until": 1}]"#, recipe(0.02, 2));
+    let run = tiny(TrainSpec { keep, ..thaws });
+    let [first, second] = ends(&run, &data);
+    assert!(layer(&run, &init, "fc2") == layer(&run, &first, "fc2"));
+    assert!(layer(&run, &init, "fc2") != layer(&run, &second, "fc2"));
+}
+
+#[test]
+fn running_statistics_of_frozen_layers_follow_the_data() {
+    let run = run("resnet20", with_rules(r#"[{"mask": "all", "frozen": true}]"#, recipe(0.02, 1)));
+    let [init, last] = ends(&run, &few_squares());
+    assert!(init.theta == last.theta);
+    assert!(init.buffers.iter().zip(&last.buffers).all(|(init, last)| init != last));
+}
+
+#[test]
+fn training_stops_after_the_first_epoch_that_reaches_its_aim() {
+    let data = square_data();
+    let keep: std::collections::BTreeSet<Tag> =
+        ["init", "epoch-1", "epoch-2", "epoch-9", "final"].map(|tag| tag.parse().unwrap()).into();
+    let long = run("mlp", TrainSpec { keep: keep.clone(), ..recipe(0.02, 9) });
+    let curve: Vec<EpochScore> =
+        scores(&events(&long, &data).0).into_iter().filter(|score| score.split == Split::Train).collect();
+    let aim = curve[1];
+    assert!(curve[0].accuracy < aim.accuracy && curve[0].loss > aim.loss, "{curve:?}");
+    let rules = [(Some(aim.accuracy), None), (None, Some(aim.loss)), (Some(aim.accuracy), Some(aim.loss))];
+    for (accuracy, loss) in rules {
+        let stop = Some(StopRule { accuracy, loss });
+        let (events, result) = events(&run("mlp", TrainSpec { stop, keep: keep.clone(), ..recipe(0.02, 9) }), &data);
+        assert_eq!(result, Ok(()));
+        assert_eq!(scores(&events).last().unwrap().epoch, 2);
+        let kept = checkpoints(&events);
+        let tags: Vec<&str> = kept.iter().map(|(tag, _)| tag.as_str()).collect();
+        assert_eq!(tags, ["init", "epoch-1", "epoch-2", "final"]);
+        assert_eq!(kept[2].1, kept[3].1);
+    }
+}
+
+#[test]
+fn checkpoints_are_kept_of_single_steps() {
+    // 19 steps an epoch.
+    let keep = ["init", "step-1", "step-19", "epoch-1", "step-20"].map(|tag| tag.parse().unwrap()).into();
+    let (events, result) = events(&tiny(TrainSpec { keep, ..recipe(0.02, 2) }), &square_data());
+    assert_eq!(result, Ok(()));
+    let kept = checkpoints(&events);
+    let tags: Vec<&str> = kept.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(tags, ["init", "step-1", "step-19", "epoch-1", "step-20"]);
+    assert_eq!(kept[2].1, kept[3].1);
+    assert!(kept[0].1 != kept[1].1 && kept[1].1 != kept[2].1 && kept[3].1 != kept[4].1);
+    let late = tiny(TrainSpec { keep: [Tag::step(39)].into(), ..recipe(0.02, 2) });
+    let (_, result) = self::events(&late, &square_data());
+    assert_eq!(result, Err(TrainError::NoSuchMoment { tag: Tag::step(39), epochs: 2, steps: 38 }));
+}
+
+#[test]
+fn smoothed_losses_are_reported_of_training_and_plain_ones_of_the_test() {
+    let data = square_data();
+    let all = |label_smoothing| {
+        scores(&events(&tiny(TrainSpec { label_smoothing, ..recipe(1e-9, 1) }), &data).0)
+            .iter()
+            .map(|s| s.loss)
+            .collect()
+    };
+    // At a learning rate of nothing the network stays, so only the targets differ.
+    let (plain, smoothed): (Vec<f64>, Vec<f64>) = (all(0.0), all(0.5));
+    assert!((plain[0] - smoothed[0]).abs() < 1e-6 && (plain[2] - smoothed[2]).abs() < 1e-6);
+    assert!((plain[1] - smoothed[1]).abs() > 1e-3, "{plain:?}, {smoothed:?}");
+}
+
+#[test]
+fn a_run_starts_where_its_sources_say_and_is_refused_without_them() {
+    let data = square_data();
+    let teacher = tiny(recipe(0.02, 1));
+    let [_, taught] = ends(&teacher, &data);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("final");
+    std::fs::write(&path, encode(model(&teacher).description(), &taught)).unwrap();
+    let source = Source::Checkpoint { run: teacher.digest(), tag: Tag::last() };
+    let layers = vec![LayerStart { mask: "fc1".into(), source }];
+    let mut run = tiny(recipe(0.02, 1));
+    run.origin = Origin::Trained { init: InitSpec { layers, ..InitSpec::default() }, train: recipe(0.02, 1) };
+    let (none, result) = events(&run, &data);
+    assert!(none.is_empty() && matches!(result, Err(TrainError::Source(_))), "{result:?}");
+    let sources = Sources { checkpoints: [((teacher.digest(), Tag::last()), path)].into(), ..Sources::default() };
+    let mut kept = Vec::new();
+    let result = train(&model(&run), &run, &data, &sources, &mut |event| {
+        kept.push(event);
+        Ok(())
+    });
+    assert_eq!(result, Ok(()));
+    let init = &checkpoints(&kept)[0].1;
+    assert!(layer(&run, init, "fc1") == layer(&teacher, &taught, "fc1"));
+    let plain = initial(model(&run).description(), &InitSpec::default(), 1);
+    assert!(layer(&run, init, "fc2+fc3") == layer(&run, &plain, "fc2+fc3"));
 }

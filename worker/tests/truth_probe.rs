@@ -11,15 +11,17 @@ use proptest::prelude::*;
 use tch::{Device, Tensor};
 use transect_common::checkpoint::Checkpoint;
 use transect_common::data::Split;
-use transect_common::line::{BatchNorm, LineSpec};
+use transect_common::digest::RunDigest;
+use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
 use transect_common::mask::Mask;
 use transect_common::model::{Description, ModelSpec};
-use transect_common::run::Tag;
+use transect_common::run::{InitScheme, InitSpec, LayerStart, Source, Tag};
 use transect_worker::Stop;
 use transect_worker::data::{Data, Images};
 use transect_worker::nn::{Model, Norm, Score, Tally};
-use transect_worker::probe::{LineTask, Point, ProbeError, Subject, measure};
-use truth::lines::{findings, points, subject};
+use transect_worker::probe::{Finding, LineTask, MeasureName, Point, ProbeError, Subject, measure};
+use transect_worker::train::initial;
+use truth::lines::{findings, measures, points, subject};
 use truth::{described, formula, use_one_thread};
 
 const BATCH: usize = 4;
@@ -234,4 +236,75 @@ fn work_that_cannot_be_done_is_refused_before_anything_is_measured() {
     let mut short = World::mlp(vec![6], 1);
     short.ends.get_mut(&Tag::init()).unwrap().theta.pop();
     assert!(matches!(short.refusal(&task("all", &[0.0, 1.0])), ProbeError::Size { .. }));
+}
+
+#[test]
+fn a_line_can_end_at_what_the_runs_scheme_draws_with_another_seed() {
+    let world = World::mlp(vec![6], 1);
+    let scheme = InitSpec { scheme: InitScheme::KaimingNormal, ..InitSpec::default() };
+    let drawn = initial(world.model.description(), &scheme, 7);
+    // What the run itself takes from elsewhere is drawn here.
+    let layers = vec![LayerStart { mask: "fc1".into(), source: Source::Random { seed: 9 } }];
+    let init = InitSpec { layers, ..scheme };
+    let mut task = task("all", &[0.0, 1.0]);
+    task.spec.elsewhere = Some(Elsewhere::Init { seed: 7 });
+    task.spec.hold = "to".parse().unwrap();
+    let points = points(findings(&Subject { init: &init, ..world.subject() }, &[task]));
+    assert_eq!(points[1].loss, world.direct(&world.ends[&Tag::init()], Split::Test, 5).loss);
+    assert_eq!(points[3].loss, world.direct(&drawn, Split::Test, 5).loss);
+}
+
+#[test]
+fn another_runs_checkpoint_that_was_not_handed_over_is_asked_for() {
+    let world = World::mlp(vec![6], 1);
+    let mut task = task("all", &[0.0, 1.0]);
+    task.spec.elsewhere = Some(Elsewhere::Run { run: RunDigest::of(b"another") });
+    assert_eq!(
+        world.refusal(&task).to_string(),
+        format!(
+            "checkpoint `final` of run {} is needed and was not handed to the worker",
+            RunDigest::of(b"another").short()
+        )
+    );
+    task.spec.elsewhere = Some(Elsewhere::Init { seed: 1 });
+    let refusal = world.refusal(&task).to_string();
+    assert_eq!(refusal, "line `all` is held at `final`, which is neither of its ends; use `from` or `to`");
+}
+
+#[test]
+fn a_line_that_goes_on_has_the_measures_of_one_that_did_not_stop() {
+    let world = World::mlp(vec![6], 1);
+    let mut whole = task("all", &[-0.5, 0.0, 0.5, 1.0]);
+    whole.spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
+    let all = findings(&world.subject(), &[whole.clone()]);
+    assert_eq!(measures(&all, 0).len(), 3 + 2 * 5);
+    assert_eq!(all.last(), Some(&Finding::End { line: 0 }), "the end comes last");
+    let mut rest = whole.clone();
+    rest.done = HashSet::from([(Split::Train, 0), (Split::Test, 0), (Split::Train, 1), (Split::Test, 2)]);
+    let measured = findings(&world.subject(), &[rest]);
+    assert_eq!(measures(&measured, 0), measures(&all, 0));
+    assert_eq!(points(measured).len(), 4);
+    whole.done = [0, 1, 2, 3].into_iter().flat_map(|i| [(Split::Train, i), (Split::Test, i)]).collect();
+    let measured = findings(&world.subject(), &[whole]);
+    assert_eq!(measures(&measured, 0), measures(&all, 0), "also when only they are missing");
+    assert_eq!(points(measured), []);
+}
+
+#[test]
+fn a_line_through_infinity_has_no_measures_of_its_logits() {
+    let mut world = World::mlp(vec![6], 1);
+    world.ends.get_mut(&Tag::last()).unwrap().theta.iter_mut().for_each(|v| *v *= 1e30);
+    let mut task = task("all", &[0.0, 0.5, 1.0]);
+    task.spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
+    let names: Vec<MeasureName> = measures(&findings(&world.subject(), &[task]), 0).iter().map(|m| m.name).collect();
+    assert_eq!(names, [MeasureName::Distance, MeasureName::DistanceRelative, MeasureName::Cosine]);
+}
+
+#[test]
+fn biases_do_not_move_along_a_line_that_is_normalised_by_filters() {
+    let world = World::mlp(vec![6], 1);
+    let mut task = task("*.bias", &[0.0, 1.0]);
+    task.spec.normalize = Normalize::Filter;
+    let points = world.points(task);
+    assert_eq!(points[0].loss, points[2].loss);
 }

@@ -31,26 +31,31 @@ impl Conv {
     }
 
     /// With this stride.
+    #[must_use]
     pub fn stride(self, stride: u32) -> Self {
         Self { stride, ..self }
     }
 
     /// With zero padding on all sides.
+    #[must_use]
     pub fn padding(self, padding: u32) -> Self {
         Self { padding, ..self }
     }
 
     /// With a bias, or without.
+    #[must_use]
     pub fn bias(self, bias: bool) -> Self {
         Self { bias, ..self }
     }
 
     /// With as many groups as channels.
+    #[must_use]
     pub fn depthwise(self) -> Self {
         Self { groups: self.inputs, ..self }
     }
 
     /// With these weights before training.
+    #[must_use]
     pub fn start(self, start: Start) -> Self {
         Self { start, ..self }
     }
@@ -72,11 +77,13 @@ impl BatchNorm {
     }
 
     /// With this epsilon and momentum.
+    #[must_use]
     pub fn constants(self, eps: f64, momentum: f64) -> Self {
         Self { eps, momentum, ..self }
     }
 
     /// With this factor before training.
+    #[must_use]
     pub fn gamma(self, gamma: f32) -> Self {
         Self { gamma, ..self }
     }

@@ -133,20 +133,20 @@ fn fixup_block(
     blocks: u32,
 ) -> ValueId {
     let mut own = |part: &str, value| scalar(b, &format!("{name}.{part}"), value);
-    let (bias1a, bias1b, bias2a) = (own("bias1a", 0.0), own("bias1b", 0.0), own("bias2a", 0.0));
-    let (scale, bias2b) = (own("scale", 1.0), own("bias2b", 0.0));
+    let shifts = ["bias1a", "bias1b", "bias2a"].map(|bias| own(bias, 0.0));
+    let (scale, last_shift) = (own("scale", 1.0), own("bias2b", 0.0));
     let stride = if planes == out { 1 } else { 2 };
-    let shifted = b.op(Op::AddScalar { layer: bias1a }, &[x]);
+    let shifted = b.op(Op::AddScalar { layer: shifts[0] }, &[x]);
     let first = Conv::new(planes, out, 3).stride(stride).padding(1);
     // A branch of m = 2 layers: L^(-1 / (2 m - 2)).
     let first = first.start(Start::Scheme { factor: 1.0 / f64::from(blocks).sqrt() });
     let mut y = b.conv2d(&format!("{name}.conv1"), shifted, first);
-    y = b.op(Op::AddScalar { layer: bias1b }, &[y]);
+    y = b.op(Op::AddScalar { layer: shifts[1] }, &[y]);
     y = b.activate(options.activation, y);
-    y = b.op(Op::AddScalar { layer: bias2a }, &[y]);
+    y = b.op(Op::AddScalar { layer: shifts[2] }, &[y]);
     y = b.conv2d(&format!("{name}.conv2"), y, Conv::new(out, out, 3).padding(1).start(Start::Constant(0.0)));
     y = b.op(Op::MulScalar { layer: scale }, &[y]);
-    y = b.op(Op::AddScalar { layer: bias2b }, &[y]);
+    y = b.op(Op::AddScalar { layer: last_shift }, &[y]);
     // Where the shortcut computes something, it sees the shifted input.
     let shortcut = if planes == out { x } else { shortcut(b, shifted, [planes, out]) };
     y = b.op(Op::Add, &[y, shortcut]);

@@ -200,6 +200,7 @@ fn train(
     match (trained, fault) {
         (_, Some(fault)) => Err(fault),
         (Err(TrainError::Stopped(_)), None) => Err(Fault::Stop),
+        (Err(TrainError::Source(error)), None) => Err(Fault::Machine(error.to_string())),
         (Err(error), None) => Err(run_fault(error)),
         (Ok(()), None) => Ok(rows.done(0, began)?),
     }
@@ -343,11 +344,11 @@ mod tests {
     use transect_common::executor_pb::executor_event::Event;
     use transect_common::model::ModelSpec;
     use transect_common::pb::ReportRequest;
-    use transect_common::run::{InitSpec, Optimizer, TrainSpec};
+    use transect_common::run::{InitSpec, Optimizer, Seeds, TrainSpec};
 
     use super::*;
 
-    fn run(seed: u64, label_noise: f64) -> RunSpec {
+    fn run(seed: impl Into<Seeds>, label_noise: f64) -> RunSpec {
         let origin = Origin::Trained { init: InitSpec::default(), train: TrainSpec::new(seed, Optimizer::sgd()) };
         let data = DataSpec { label_noise, ..DataSpec::new(DataSet::Mnist) };
         RunSpec { data, model: ModelSpec::lenet5(), origin }
@@ -359,6 +360,14 @@ mod tests {
         assert_eq!(key(1, 0.0), key(2, 0.0));
         assert_ne!(key(1, 0.5), key(2, 0.5));
         assert_ne!(key(1, 0.0), DataKey::new(&run(1, 0.0), Path::new("elsewhere")));
+    }
+
+    #[test]
+    fn of_a_runs_seeds_only_that_of_labels_changes_its_data() {
+        let key = |seed: Seeds| DataKey::new(&run(seed, 0.5), Path::new("data"));
+        let seed = Seeds::from(1);
+        assert_eq!(key(seed), key(Seeds { init: 2, order: 2, augment: 2, ..seed }));
+        assert_ne!(key(seed), key(Seeds { labels: 2, ..seed }));
     }
 
     #[test]

@@ -80,12 +80,12 @@ pub(super) fn dropout(x: &Tensor, p: f64, noise: Option<Noise>, operation: usize
 ///
 /// softmax(q k^T / sqrt(d)) v with d = F / heads numbers a head (Vaswani et al. 2017, equation 1).
 pub(super) fn attention(projected: &Tensor, heads: i64) -> Tensor {
-    let (n, s, features) = projected.size3().expect("tokens have three dimensions");
-    let d = features / 3 / heads;
-    let parts = projected.view([n, s, 3, heads, d]).permute([2, 0, 3, 1, 4]);
-    let (q, k, v) = (parts.select(0, 0), parts.select(0, 1), parts.select(0, 2));
-    let scores = (q / (d as f64).sqrt()).matmul(&k.transpose(-2, -1)).softmax(-1, None);
-    scores.matmul(&v).transpose(1, 2).reshape([n, s, heads * d])
+    let (count, tokens, all) = projected.size3().expect("tokens have three dimensions");
+    let each = all / 3 / heads;
+    let parts = projected.view([count, tokens, 3, heads, each]).permute([2, 0, 3, 1, 4]);
+    let [queries, keys, values] = [0, 1, 2].map(|part| parts.select(0, part));
+    let scores = (queries / (each as f64).sqrt()).matmul(&keys.transpose(-2, -1)).softmax(-1, None);
+    scores.matmul(&values).transpose(1, 2).reshape([count, tokens, heads * each])
 }
 
 #[cfg(test)]

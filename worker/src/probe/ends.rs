@@ -94,7 +94,7 @@ fn far(subject: &Subject, spec: &LineSpec) -> Result<Checkpoint, ProbeError> {
                 line: spec.mask.clone(),
                 tag: spec.to.clone(),
                 run: run.clone(),
-                reason,
+                reason: Box::new(reason),
             })
         }
     }

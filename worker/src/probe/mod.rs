@@ -135,7 +135,7 @@ pub enum ProbeError {
         /// Its run.
         run: RunDigest,
         /// What does not fit.
-        reason: CheckpointError,
+        reason: Box<CheckpointError>,
     },
     /// The mask matches nothing, or is not a pattern.
     #[error(transparent)]

@@ -49,6 +49,15 @@ pub fn apply(x: &Tensor, changes: &[Change], crop: u32) -> Tensor {
     padded.view([n, channels, -1]).gather(2, &places, false).view([n, channels, height, width])
 }
 
+/// A batch of epoch `epoch` as the network sees it. `indices` are the images' places in the training split.
+pub fn augmented(x: Tensor, augment: Augment, (seed, epoch): (u64, u32), indices: &[i64]) -> Tensor {
+    if augment == Augment::default() {
+        return x;
+    }
+    let changes: Vec<_> = indices.iter().map(|&index| change(augment, seed, epoch, index as u32)).collect();
+    apply(&x, &changes, augment.crop)
+}
+
 fn count_to(end: i64, device: Device) -> Tensor {
     Tensor::arange(end, (Kind::Int64, device))
 }

@@ -2,9 +2,12 @@
 
 use transect_common::checkpoint::Checkpoint;
 use transect_common::data::Split;
+use transect_common::mask::MaskError;
 use transect_common::run::Tag;
 
+use super::StartError;
 use crate::Stop;
+use crate::sources::SourceError;
 
 /// Something that happened in training.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,11 +38,12 @@ pub struct EpochScore {
     /// On `train`, the mean over the epoch's steps, each before its update and with augmentation; on `test`, the state
     /// at the epoch's end.
     pub split: Split,
-    /// Mean cross-entropy in nats, finite.
+    /// Mean cross-entropy in nats, finite. On `train` that of the smoothed targets, if the recipe smooths labels: what
+    /// training makes smaller.
     pub loss: f64,
     /// Share classified correctly, 0 to 1.
     pub accuracy: f64,
-    /// Learning rate of the epoch's last step; 0 for epoch 0.
+    /// Learning rate of the epoch's last step, that of the run's optimiser whatever layers have; 0 for epoch 0.
     pub learning_rate: f64,
     /// Seconds since training began.
     pub seconds: f64,
@@ -65,14 +69,38 @@ pub enum TrainError {
     Imported,
     /// A checkpoint is to be kept of a moment that training never has.
     #[error(
-        "keep = \"{tag}\" names a moment that training does not have: use `init`, `final`, or `epoch-1` to `epoch-{epochs}`"
+        "keep = \"{tag}\" names a moment that training does not have: use `init`, `final`, `epoch-1` to `epoch-{epochs}`, or `step-1` to `step-{steps}`"
     )]
     NoSuchMoment {
         /// The moment.
         tag: Tag,
         /// Epochs of the run.
         epochs: u32,
+        /// Steps of the run.
+        steps: u64,
     },
+    /// A mask of the run's settings names nothing of the model.
+    #[error("{setting}: {error}")]
+    Mask {
+        /// The setting: `train.layers`.
+        setting: &'static str,
+        /// What is wrong with the mask.
+        error: Box<MaskError>,
+    },
+    /// A layer is given a momentum that its optimiser has no use for.
+    #[error("train.layers: `{mask}` is given a momentum, which {optimizer} does not have: set beta1 there")]
+    NoMomentum {
+        /// The rule's mask.
+        mask: String,
+        /// The layer's optimiser.
+        optimizer: &'static str,
+    },
+    /// A file to start from cannot be had on this machine; another may have it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file to start from does not fit the model.
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
     /// The data do not fit the model.
     #[error("the model takes images of {model:?} (channels, height, width), the data are {data:?}")]
     Shape {
@@ -84,4 +112,10 @@ pub enum TrainError {
     /// Asked to stop; nothing is wrong.
     #[error(transparent)]
     Stopped(#[from] Stop),
+}
+
+impl TrainError {
+    pub(super) fn mask(setting: &'static str, error: MaskError) -> Self {
+        Self::Mask { setting, error: Box::new(error) }
+    }
 }

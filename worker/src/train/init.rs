@@ -4,6 +4,7 @@ use transect_common::checkpoint::Checkpoint;
 use transect_common::model::{Description, Layer, Role, Start};
 use transect_common::run::{InitScheme, InitSpec};
 
+use super::orthogonal::orthogonal;
 use crate::random::{Purpose, Stream};
 
 /// How the values of one parameter are drawn.
@@ -15,6 +16,8 @@ enum Draw {
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// A matrix of orthonormal rows or columns, times the number.
+    Orthogonal(f64),
 }
 
 impl Draw {
@@ -23,11 +26,13 @@ impl Draw {
             Self::Constant(value) => Self::Constant(value * factor),
             Self::Uniform(bound) => Self::Uniform(bound * factor),
             Self::Normal(deviation) => Self::Normal(deviation * factor),
+            Self::Orthogonal(scale) => Self::Orthogonal(scale * factor),
         }
     }
 }
 
-/// The state of a model before training: a pure function of its arguments.
+/// The state of a model as the scheme of `spec` draws it, whatever its layers start from: a pure function of its
+/// arguments.
 ///
 /// Each parameter is drawn from a stream of its own, so a parameter's values depend on its place in the description,
 /// its layer's fans and its length, never on its neighbours.
@@ -42,11 +47,16 @@ pub fn initial(description: &Description, spec: &InitSpec, seed: u64) -> Checkpo
             Start::Normal(deviation) => Draw::Normal(deviation.into()),
         };
         let mut stream = Stream::new(seed, Purpose::Init, index as u64);
-        theta.extend((0..parameter.len).map(|_| match draw {
-            Draw::Constant(value) => value as f32,
-            Draw::Uniform(bound) => ((2.0 * stream.uniform() - 1.0) * bound) as f32,
-            Draw::Normal(deviation) => (stream.normal() * deviation) as f32,
-        }));
+        let len = parameter.len;
+        match draw {
+            Draw::Constant(value) => theta.extend(std::iter::repeat_n(value as f32, len)),
+            Draw::Uniform(bound) => theta.extend((0..len).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32)),
+            Draw::Normal(deviation) => theta.extend((0..len).map(|_| (stream.normal() * deviation) as f32)),
+            Draw::Orthogonal(scale) => {
+                let rows = parameter.shape[0] as usize;
+                theta.extend(orthogonal(rows, len / rows, &mut stream).iter().map(|value| (value * scale) as f32));
+            }
+        }
     }
     let buffers = description.buffers.iter().flat_map(|buffer| std::iter::repeat_n(buffer.initial, buffer.len));
     Checkpoint { theta, buffers: buffers.collect() }
@@ -63,7 +73,7 @@ fn draw_of(layer: &Layer, role: Role, spec: &InitSpec) -> Draw {
         (_, InitScheme::LecunNormal) => Draw::Normal(spec.scale / fan_in.sqrt()),
         (_, InitScheme::LecunUniform) => Draw::Uniform(spec.scale * (3.0 / fan_in).sqrt()),
         (_, InitScheme::Constant) => Draw::Constant(spec.scale),
-        (_, InitScheme::Orthogonal) => unimplemented!(),
+        (_, InitScheme::Orthogonal) => Draw::Orthogonal(spec.scale),
         (_, InitScheme::XavierNormal) => Draw::Normal(spec.scale * (2.0 / (fan_in + fan_out)).sqrt()),
     }
 }
@@ -115,6 +125,37 @@ mod tests {
     }
 
     #[test]
+    fn orthogonal_weights_are_orthonormal_up_to_their_scale() {
+        let description = describe("lenet5", [1, 28, 28]);
+        let spec = InitSpec { scheme: InitScheme::Orthogonal, scale: 2.0, ..InitSpec::default() };
+        let checkpoint = initial(&description, &spec, 1);
+        // [16, 6 x 5 x 5] and [120, 400] have fewer rows, [6, 25] too.
+        for (name, rows) in [("conv1.weight", 6), ("conv2.weight", 16), ("fc1.weight", 120), ("fc3.weight", 10)] {
+            let weight = values(&description, &checkpoint, name);
+            let row = |i: usize| &weight[i * weight.len() / rows..(i + 1) * weight.len() / rows];
+            for (i, j) in (0..rows).flat_map(|i| (0..rows).map(move |j| (i, j))) {
+                let product: f64 = row(i).iter().zip(row(j)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                assert!((product / 4.0 - f64::from(u8::from(i == j))).abs() < 1e-6, "{name}: {i}, {j}: {product}");
+            }
+        }
+        assert!(values(&description, &checkpoint, "fc1.bias").iter().all(|&b| b == 0.0));
+    }
+
+    #[test]
+    fn the_further_schemes_have_their_published_spread_too() {
+        let description = describe("mlp", [1, 28, 28]);
+        let weights = |scheme| {
+            let checkpoint = initial(&description, &InitSpec { scheme, scale: 0.5, ..InitSpec::default() }, 3);
+            values(&description, &checkpoint, "fc1.weight").to_vec()
+        };
+        assert!(weights(InitScheme::Constant).iter().all(|&w| w == 0.5));
+        let (_, root) = spread(&weights(InitScheme::LecunNormal));
+        assert!((root / (0.5 / 28.0) - 1.0).abs() < 0.01, "{root}");
+        let (largest, root) = spread(&weights(InitScheme::LecunUniform));
+        assert!(largest <= 0.5 * 3.0_f64.sqrt() / 28.0 && (root / (0.5 / 28.0) - 1.0).abs() < 0.01, "{root}");
+    }
+
+    #[test]
     fn scale_multiplies_weights_and_biases_but_not_batch_norm() {
         let description = describe("resnet20", [3, 32, 32]);
         let one = initial(&description, &InitSpec::default(), 1);
@@ -137,7 +178,7 @@ mod tests {
         let described = |spec: ModelSpec| spec.describe([3, 32, 32], 10).unwrap();
         let resnet = |norm| described(ModelSpec::Resnet20(CifarResnet { norm, ..CifarResnet::default() }));
         let (plain, fixup) = (resnet(CifarNorm::Batch), resnet(CifarNorm::Fixup));
-        let spec = InitSpec { scheme: InitScheme::KaimingNormal, scale: 1.0 };
+        let spec = InitSpec { scheme: InitScheme::KaimingNormal, ..InitSpec::default() };
         let start = initial(&fixup, &spec, 1);
         let of = |name| spread(values(&fixup, &start, name)).1;
         assert_eq!((of("layer2.1.conv2.weight"), of("linear.bias"), of("layer2.1.scale")), (0.0, 0.0, 1.0));

@@ -7,10 +7,12 @@ use transect_common::run;
 #[derive(Debug)]
 pub struct Optimizer {
     spec: run::Optimizer,
-    /// SGD's velocity, from the first step on when there is momentum.
+    /// The velocity, from the first step on when there is momentum.
     velocity: Option<Tensor>,
-    /// `AdamW`'s running means of the gradient and of its square [P].
+    /// Running means of the gradient and of its square [P], for Adam and `AdamW`.
     moments: Option<[Tensor; 2]>,
+    /// RMSprop's running mean of the gradient's square [P].
+    square: Option<Tensor>,
     /// Steps taken.
     steps: i32,
 }
@@ -19,11 +21,14 @@ impl Optimizer {
     /// The optimiser of a run for a theta of `len` values on `device`, before its first step.
     pub fn new(spec: &run::Optimizer, len: usize, device: Device) -> Self {
         let zeros = || Tensor::zeros([len as i64], (Kind::Float, device));
-        let moments = matches!(spec, run::Optimizer::Adamw { .. }).then(|| [zeros(), zeros()]);
-        Self { spec: *spec, velocity: None, moments, steps: 0 }
+        let has_moments = matches!(spec, run::Optimizer::Adam { .. } | run::Optimizer::Adamw { .. });
+        let moments = has_moments.then(|| [zeros(), zeros()]);
+        let square = matches!(spec, run::Optimizer::Rmsprop { .. }).then(zeros);
+        Self { spec: *spec, velocity: None, moments, square, steps: 0 }
     }
 
-    /// Moves `theta` [P] in place, given the gradient of the loss there [P] and the learning rate of this step.
+    /// Moves `theta` [P] in place, given the gradient of the loss [P] and the learning rate of this step. The gradient is
+    /// the one at theta, but for sharpness-aware minimisation, whose gradient is taken beside it.
     pub fn step(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
@@ -31,24 +36,27 @@ impl Optimizer {
             run::Optimizer::Sgd { momentum, weight_decay, nesterov, .. } => {
                 self.sgd(theta, grad, lr, [momentum, weight_decay], nesterov);
             }
-            run::Optimizer::Adam { .. } | run::Optimizer::Rmsprop { .. } | run::Optimizer::Sam { .. } => {
-                unimplemented!()
+            run::Optimizer::Sam { momentum, weight_decay, .. } => {
+                self.sgd(theta, grad, lr, [momentum, weight_decay], false);
+            }
+            run::Optimizer::Adam { beta1, beta2, eps, weight_decay, .. } => {
+                self.adam(theta, &decayed(grad, theta, weight_decay), lr, [beta1, beta2], eps);
             }
             run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
-                self.adamw(theta, grad, lr, [beta1, beta2], eps, weight_decay);
+                let _ = theta.multiply_scalar_(1.0 - lr * weight_decay);
+                self.adam(theta, grad, lr, [beta1, beta2], eps);
+            }
+            run::Optimizer::Rmsprop { alpha, eps, momentum, weight_decay, .. } => {
+                self.rmsprop(theta, &decayed(grad, theta, weight_decay), lr, alpha, eps, momentum);
             }
         }
     }
 
     /// g += `weight_decay` theta; v = momentum v + g (g at first); theta -= lr (g + momentum v if nesterov, else v).
     fn sgd(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, [momentum, decay]: [f64; 2], nesterov: bool) {
-        let number = |value: f64| Tensor::from(value as f32).to_device(grad.device());
-        let mut grad = grad.shallow_clone();
-        if decay != 0.0 {
-            grad = grad.addcmul(theta, &number(decay));
-        }
+        let mut grad = decayed(grad, theta, decay);
         if momentum != 0.0 {
-            let momentum = number(momentum);
+            let momentum = number(momentum, &grad);
             let velocity = match self.velocity.take() {
                 Some(velocity) => grad.addcmul(&velocity, &momentum),
                 None => grad.copy(),
@@ -56,15 +64,14 @@ impl Optimizer {
             grad = if nesterov { grad.addcmul(&velocity, &momentum) } else { velocity.shallow_clone() };
             self.velocity = Some(velocity);
         }
-        let _ = theta.addcmul_(&grad, &number(-lr));
+        let _ = theta.addcmul_(&grad, &number(-lr, &grad));
     }
 
-    /// theta *= 1 - lr `weight_decay`; m and v move by 1 - beta towards g and g^2; theta -= lr m' / (sqrt(v') + eps), where
-    /// m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t).
-    fn adamw(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, betas: [f64; 2], eps: f64, decay: f64) {
-        let [mean, square] = self.moments.as_mut().expect("AdamW begins with its moments");
+    /// m and v move by 1 - beta towards g and g^2; theta -= lr m' / (sqrt(v') + eps), where m' = m / (1 - beta1^t) and
+    /// v' = v / (1 - beta2^t).
+    fn adam(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, betas: [f64; 2], eps: f64) {
+        let [mean, square] = self.moments.as_mut().expect("Adam begins with its moments");
         let corrections = betas.map(|beta| 1.0 - beta.powi(self.steps));
-        let _ = theta.multiply_scalar_(1.0 - lr * decay);
         let _ = mean.lerp_(grad, 1.0 - betas[0]);
         let _ = square.lerp_(&(grad * grad), 1.0 - betas[1]);
         let mut root = square.sqrt();
@@ -72,6 +79,30 @@ impl Optimizer {
         root += eps;
         let _ = theta.addcdiv_(&(&*mean * (-lr / corrections[0])), &root);
     }
+
+    /// s moves by 1 - alpha towards g^2; u = g / (sqrt(s) + eps); v = momentum v + u (u at first); theta -= lr v.
+    fn rmsprop(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64, alpha: f64, eps: f64, momentum: f64) {
+        let square = self.square.as_mut().expect("RMSprop begins with its mean");
+        let _ = square.lerp_(&(grad * grad), 1.0 - alpha);
+        let mut moved = grad / (square.sqrt() + eps);
+        if momentum != 0.0 {
+            if let Some(velocity) = self.velocity.take() {
+                moved = moved.addcmul(&velocity, &number(momentum, grad));
+            }
+            self.velocity = Some(moved.shallow_clone());
+        }
+        let _ = theta.addcmul_(&moved, &number(-lr, grad));
+    }
+}
+
+/// g + decay theta.
+fn decayed(grad: &Tensor, theta: &Tensor, decay: f64) -> Tensor {
+    if decay == 0.0 { grad.shallow_clone() } else { grad.addcmul(theta, &number(decay, grad)) }
+}
+
+/// A number where `near` lies.
+fn number(value: f64, near: &Tensor) -> Tensor {
+    Tensor::from(value as f32).to_device(near.device())
 }
 
 #[cfg(test)]
@@ -102,8 +133,30 @@ mod tests {
                     }
                     self.velocity = Some(velocity);
                 }
-                run::Optimizer::Adam { .. } | run::Optimizer::Rmsprop { .. } | run::Optimizer::Sam { .. } => {
-                    unimplemented!()
+                run::Optimizer::Sam { lr: base, momentum, weight_decay, .. } => {
+                    self.spec = run::Optimizer::Sgd { lr: base, momentum, weight_decay, nesterov: false };
+                    self.steps -= 1;
+                    self.step(theta, grad, lr);
+                }
+                run::Optimizer::Rmsprop { alpha, eps, momentum, weight_decay, .. } => {
+                    let velocity = self.velocity.get_or_insert_with(|| vec![0.0; theta.len()]);
+                    for i in 0..theta.len() {
+                        let grad = grad[i] + weight_decay * theta[i];
+                        let square = &mut self.moments[0][i];
+                        *square = alpha * *square + (1.0 - alpha) * grad * grad;
+                        velocity[i] = momentum * velocity[i] + grad / (square.sqrt() + eps);
+                        theta[i] -= lr * velocity[i];
+                    }
+                }
+                run::Optimizer::Adam { beta1, beta2, eps, weight_decay, .. } => {
+                    for i in 0..theta.len() {
+                        let grad = grad[i] + weight_decay * theta[i];
+                        let [m, v] = &mut self.moments;
+                        m[i] = beta1 * m[i] + (1.0 - beta1) * grad;
+                        v[i] = beta2 * v[i] + (1.0 - beta2) * grad * grad;
+                        let (m, v) = (m[i] / (1.0 - beta1.powi(self.steps)), v[i] / (1.0 - beta2.powi(self.steps)));
+                        theta[i] -= lr * m / (v.sqrt() + eps);
+                    }
                 }
                 run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
                     for i in 0..theta.len() {
@@ -151,9 +204,26 @@ mod tests {
     }
 
     #[test]
-    fn adamw_follows_its_formula() {
-        assert_follows_its_twin(run::Optimizer::adamw());
-        let (beta1, beta2, eps, weight_decay) = (0.5, 0.9, 1e-3, 0.3);
-        assert_follows_its_twin(run::Optimizer::Adamw { lr: 0.1, beta1, beta2, eps, weight_decay });
+    fn adam_and_adamw_follow_their_formulas() {
+        for name in ["adam", "adamw"] {
+            assert_follows_its_twin(run::Optimizer::from_name(name).unwrap());
+        }
+        let (lr, beta1, beta2, eps, weight_decay) = (0.1, 0.5, 0.9, 1e-3, 0.3);
+        assert_follows_its_twin(run::Optimizer::Adamw { lr, beta1, beta2, eps, weight_decay });
+        assert_follows_its_twin(run::Optimizer::Adam { lr, beta1, beta2, eps, weight_decay });
+    }
+
+    #[test]
+    fn rmsprop_follows_its_formula() {
+        for (momentum, weight_decay) in [(0.0, 0.0), (0.9, 0.0), (0.5, 0.1)] {
+            let (lr, alpha, eps) = (0.1, 0.9, 1e-3);
+            assert_follows_its_twin(run::Optimizer::Rmsprop { lr, alpha, eps, momentum, weight_decay });
+        }
+    }
+
+    #[test]
+    fn sharpness_aware_minimisation_steps_as_sgd() {
+        let (lr, rho, momentum, weight_decay) = (0.1, 0.05, 0.9, 0.1);
+        assert_follows_its_twin(run::Optimizer::Sam { lr, rho, momentum, weight_decay });
     }
 }

@@ -70,9 +70,10 @@ impl Lines {
                 elsewhere: row.other_run.then(|| Elsewhere::Run { run: other_run() }),
                 align: row.align,
                 normalize: if row.filter { Normalize::Filter } else { Normalize::None },
-                measures: match row.measures.is_empty() {
-                    true => BTreeSet::new(),
-                    false => BTreeSet::from([Measure::GaussLength, Measure::Ensemble]),
+                measures: if row.measures.is_empty() {
+                    BTreeSet::new()
+                } else {
+                    BTreeSet::from([Measure::GaussLength, Measure::Ensemble])
                 },
                 subset,
                 batch_size: self.batch_size,

@@ -73,6 +73,8 @@ struct Rows {
     train_jobs: Vec<TrainJobRow>,
     line_jobs: Vec<LineJobRow>,
     needs: Vec<Need>,
+    /// Some run may have stopped before a checkpoint that it should keep, so that jobs may need what is not there.
+    may_lack: bool,
 }
 
 pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
@@ -98,7 +100,12 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         .await?;
     needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
     rows.insert(&mut tx, id, &now.to_string()).await?;
-    for statement in [sql!("requeue_needed"), sql!("fail_missing_of_sweep"), sql!("fail_waiting_of_sweep")] {
+    let mut statements = vec![sql!("requeue_needed")];
+    if rows.may_lack {
+        statements.push(sql!("fail_missing_of_sweep"));
+    }
+    statements.push(sql!("fail_waiting_of_sweep"));
+    for statement in statements {
         sqlx::query(statement).bind(id).bind(now.to_string()).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
@@ -123,7 +130,8 @@ impl Rows {
                 settings: json(&run.settings),
             });
             match &run.spec.origin {
-                Origin::Trained { .. } => {
+                Origin::Trained { train, .. } => {
+                    rows.may_lack |= train.stop.is_some();
                     let needs = run.spec.needs();
                     rows.train_jobs.push(TrainJobRow { run: digest.clone(), waits: !needs.is_empty(), position });
                     position += 1;
@@ -156,6 +164,8 @@ impl Rows {
             }
             last_lines.insert(model, (&run.lines, digests));
         }
+        // Of a run that is needed and not listed, only the store knows whether it may stop early.
+        rows.may_lack |= !rows.needs.is_empty();
         Ok(rows)
     }
 

@@ -1,0 +1,126 @@
+//! One step of training: the gradient of a batch, and the move it leads to.
+
+use std::ops::Range;
+
+use tch::{Kind, Reduction, Tensor};
+use transect_common::run::{self, TrainSpec};
+
+use super::optimizer::Optimizer;
+use super::parts::{Manner, Part, parts};
+use super::{State, TrainError};
+use crate::nn::{Model, Noise};
+
+/// A model, the recipe's way of moving its parameters, and all that this remembers from step to step.
+#[derive(Debug)]
+pub struct Learner<'m> {
+    model: &'m Model,
+    parts: Vec<(Manner, Range<usize>, Optimizer)>,
+    label_smoothing: f64,
+    clip_norm: Option<f64>,
+    /// Names dropout's random numbers of the next step.
+    noise: Noise,
+}
+
+/// A batch in its forward pass, before the move.
+#[derive(Debug)]
+pub struct Passed {
+    /// Mean loss over the batch in nats, of smoothed targets where the recipe has them; on the device.
+    pub loss: Tensor,
+    /// Logits [N, classes].
+    pub logits: Tensor,
+}
+
+impl<'m> Learner<'m> {
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// When a rule of `train.layers` does not fit the model.
+    pub fn new(model: &'m Model, train: &TrainSpec) -> Result<Self, TrainError> {
+        let with_state = |Part { range, manner }: Part| {
+            let optimizer = Optimizer::new(&manner.optimizer, range.len(), model.device());
+            (manner, range, optimizer)
+        };
+        let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
+        let (label_smoothing, clip_norm) = (train.label_smoothing, train.clip_norm);
+        Ok(Self { model, parts, label_smoothing, clip_norm, noise: Noise { seed: train.seed.order, step: 0 } })
+    }
+
+    /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1), with every learning
+    /// rate multiplied by `factor`.
+    pub fn step(&mut self, state: &mut State, x: &Tensor, labels: &Tensor, epoch: u32, factor: f64) -> Passed {
+        let passed = self.pass(&state.theta, &state.buffers, x, labels);
+        let mut grad = gradient(&passed.loss, &state.theta);
+        let ascent = self.ascent(epoch);
+        if !ascent.is_empty() {
+            let (theta, buffers) = (climbed(&state.theta, &grad, &ascent), state.buffers.copy());
+            // Into copies of the buffers: running statistics follow the first pass only.
+            let above = gradient(&self.pass(&theta, &buffers, x, labels).loss, &theta);
+            for (range, _) in ascent {
+                narrowed(&grad, &range).copy_(&narrowed(&above, &range));
+            }
+        }
+        if let Some(max_norm) = self.clip_norm {
+            self.clip(&mut grad, max_norm);
+        }
+        let _guard = tch::no_grad_guard();
+        for (manner, range, optimizer) in self.parts.iter_mut().filter(|(manner, ..)| manner.moves_in(epoch)) {
+            let lr = manner.optimizer.lr() * factor;
+            optimizer.step(&mut narrowed(&state.theta, range), &narrowed(&grad, range), lr);
+        }
+        self.noise.step += 1;
+        passed
+    }
+
+    /// A batch under `theta`, with the same units dropped at every pass of a step.
+    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> Passed {
+        let logits = self.model.forward_training(theta, buffers, x, self.noise);
+        let loss = logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, self.label_smoothing);
+        Passed { loss, logits }
+    }
+
+    /// Where sharpness-aware minimisation looks around in `epoch`, with its radius: only what it moves. Other parts take
+    /// their gradient at theta.
+    fn ascent(&self, epoch: u32) -> Vec<(Range<usize>, f64)> {
+        let radius = |(manner, range, _): &(Manner, Range<usize>, Optimizer)| match manner.optimizer {
+            run::Optimizer::Sam { rho, .. } if manner.moves_in(epoch) => Some((range.clone(), rho)),
+            _ => None,
+        };
+        self.parts.iter().filter_map(radius).collect()
+    }
+
+    /// Scales the gradient of what ever moves to at most `max_norm`, all of it by the same factor
+    /// `max_norm / (norm + 1e-6)`, as `PyTorch` does.
+    fn clip(&self, grad: &mut Tensor, max_norm: f64) {
+        let moving = self.parts.iter().filter(|(manner, ..)| manner.moves_ever());
+        let norm = norm_over(grad, moving.map(|(_, range, _)| range));
+        let scale = ((norm + 1e-6).reciprocal() * max_norm).clamp_max(1.0);
+        let _ = grad.multiply_(&scale.to_kind(Kind::Float));
+    }
+}
+
+fn gradient(loss: &Tensor, theta: &Tensor) -> Tensor {
+    Tensor::run_backward(&[loss], &[theta], false, false).remove(0)
+}
+
+/// A view of a range of a vector, through which it can be changed.
+fn narrowed(vector: &Tensor, range: &Range<usize>) -> Tensor {
+    vector.detach().narrow(0, range.start as i64, range.len() as i64)
+}
+
+/// Euclidean norm over some ranges of a vector, in f64.
+fn norm_over<'r>(vector: &Tensor, ranges: impl Iterator<Item = &'r Range<usize>>) -> Tensor {
+    let square = |range| narrowed(vector, range).norm_scalaropt_dtype(2.0, Kind::Double).square();
+    ranges.map(square).fold(Tensor::zeros([], (Kind::Double, vector.device())), |sum, square| sum + square).sqrt()
+}
+
+/// Theta + rho g / |g| where sharpness-aware minimisation looks around, |g| over all of there; theta elsewhere.
+/// (Foret et al. 2021, eq. 2, for p = 2. With 1e-12 added to |g|, so that a gradient of 0 leads nowhere.)
+fn climbed(theta: &Tensor, grad: &Tensor, ascent: &[(Range<usize>, f64)]) -> Tensor {
+    let norm = norm_over(grad, ascent.iter().map(|(range, _)| range)) + 1e-12;
+    let climbed = theta.detach().copy();
+    for (range, rho) in ascent {
+        let scale = (norm.reciprocal() * *rho).to_kind(Kind::Float);
+        let _ = narrowed(&climbed, range).addcmul_(&narrowed(grad, range), &scale);
+    }
+    climbed.set_requires_grad(true)
+}
