@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use transect_common::model::ModelSpec;
+use transect_common::model::{Description, ModelSpec};
 use transect_common::pb;
 
 use super::settings::{self, Setting, Settings};
@@ -229,8 +229,16 @@ fn split_rank(split: &str) -> u8 {
 
 /// Names of a known model's layers from input to output.
 pub fn layers(model: &str) -> Vec<String> {
-    let description = ModelSpec::from_name(model).and_then(|spec| spec.describe(spec.usual_input(), 10).ok());
-    description.map(|d| d.layers.into_iter().map(|layer| layer.name).collect()).unwrap_or_default()
+    described(model).map(|d| d.layers.into_iter().map(|layer| layer.name).collect()).unwrap_or_default()
+}
+
+/// Names of the blocks that a known model is divided into, from input to output.
+pub fn blocks(model: &str) -> Vec<String> {
+    described(model).map(|d| d.blocks).unwrap_or_default()
+}
+
+fn described(model: &str) -> Option<Description> {
+    ModelSpec::from_name(model).and_then(|spec| spec.describe(spec.usual_input(), 10).ok())
 }
 
 #[cfg(test)]

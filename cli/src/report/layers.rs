@@ -22,19 +22,32 @@ fn parts(measured: &Measured, split: &str, at_end: bool) -> Vec<LineKey> {
     let wanted = |key: &&LineKey| !key.is_whole() && (key.hold == key.to) == at_end && key.split == split;
     let keys: BTreeSet<&LineKey> = measured.runs.iter().flat_map(|run| run.lines.keys()).filter(wanted).collect();
     let any_to_the_end = keys.iter().any(|key| key.to == "final");
-    let layers = layer_names(measured);
+    let names = part_names(measured);
     let mut keys: Vec<LineKey> = keys.into_iter().filter(|key| !any_to_the_end || key.to == "final").cloned().collect();
-    let place = |mask: &str| layers.iter().position(|layer| layer == mask).unwrap_or(layers.len());
+    let place = |mask: &str| names.iter().position(|name| name == mask).unwrap_or(names.len());
     keys.sort_by_key(|key| {
         (key.batch_norm.clone(), key.from.clone(), place(&key.mask), numbered(&key.mask), key.clone())
     });
     keys
 }
 
-/// Names of the layers of every model, from input to output.
-pub fn layer_names(measured: &Measured) -> Vec<String> {
+/// Names of the layers of every model, from input to output, and then of its blocks.
+fn part_names(measured: &Measured) -> Vec<String> {
     let models: BTreeSet<&str> = measured.runs.iter().map(|run| run.model.as_str()).collect();
-    models.into_iter().flat_map(series::layers).collect()
+    models.into_iter().flat_map(|model| series::layers(model).into_iter().chain(series::blocks(model))).collect()
+}
+
+/// Those of `keys` that are parts of `models` without overlap: layers where at least two have lines, else blocks. Lines of
+/// one kind: with the ends and the batch-norm mode of the first.
+pub fn partition(keys: &[LineKey], models: &BTreeSet<&str>) -> Vec<LineKey> {
+    let among = |names: &BTreeSet<String>| -> Vec<LineKey> {
+        let named = keys.iter().filter(|key| names.contains(&key.mask));
+        let kind = |key: &LineKey| (key.batch_norm.clone(), key.from.clone(), key.to.clone());
+        let first = named.clone().next().map(kind);
+        named.filter(|key| Some(kind(key)) == first).cloned().collect()
+    };
+    let layers = among(&models.iter().flat_map(|model| series::layers(model)).collect());
+    if layers.len() >= 2 { layers } else { among(&models.iter().flat_map(|model| series::blocks(model)).collect()) }
 }
 
 /// `first:10` as (`first:`, 10), so that numbers sort by size.

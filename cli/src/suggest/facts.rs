@@ -1,9 +1,10 @@
 //! What the lines of one setting say of each layer: means over its runs.
 
+use std::collections::BTreeSet;
+
 use transect_common::stats;
 
-use crate::plot::series;
-use crate::report::{LineKey, Measured, masks, set_back};
+use crate::report::{LineKey, Measured, masks, partition, set_back};
 
 /// One layer, as its line shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +63,7 @@ pub fn read(measured: &Measured, setting: Option<&str>, split: Option<&str>, ris
     };
     let model =
         measured.runs.iter().find(|run| run.setting == setting).map(|run| run.model.as_str()).unwrap_or_default();
-    let keys = partition(&keys, model);
+    let keys = partition(&keys, &BTreeSet::from([model]));
     if keys.len() < 2 {
         return Err(lacking());
     }
@@ -100,22 +101,4 @@ fn best(measured: &Measured) -> Option<usize> {
         }
     }
     best.map(|(setting, _)| setting)
-}
-
-/// Parts of the network that do not overlap: its layers where at least two have lines, else its blocks. One batch-norm
-/// mode, the first.
-fn partition(keys: &[LineKey], model: &str) -> Vec<LineKey> {
-    let Some(first) = keys.first() else {
-        return vec![];
-    };
-    let layers = series::layers(model);
-    let of = |is_part: &dyn Fn(&str) -> bool| -> Vec<LineKey> {
-        let same = |key: &&LineKey| key.batch_norm == first.batch_norm && key.from == first.from && key.to == first.to;
-        keys.iter().filter(same).filter(|key| is_part(&key.mask)).cloned().collect()
-    };
-    let single = of(&|mask| layers.iter().any(|layer| layer == mask));
-    if single.len() >= 2 {
-        return single;
-    }
-    of(&|mask| ["stem", "head"].contains(&mask) || mask.starts_with("stage:") || mask.starts_with("block:"))
 }

@@ -6,7 +6,7 @@ use super::{Chapter, Subject};
 use crate::report::claims::line_json;
 use crate::report::document::{Block, Table};
 use crate::report::figures;
-use crate::report::layers::{layer_names, masks, masks_held_at_start, set_back, spread};
+use crate::report::layers::{masks, masks_held_at_start, partition, set_back, spread};
 use crate::report::measured::LineKey;
 use crate::report::quantities::whole_lines;
 
@@ -40,11 +40,12 @@ fn held_at_end(subject: &Subject<'_>, chapter: &mut Chapter) {
         subject.wishes.split
     ));
     chapter.blocks.push(Block::Table(table(subject, &keys, rise)));
-    let names = layer_names(measured);
-    let is_layer = |key: &&LineKey| key.batch_norm == keys[0].batch_norm && names.contains(&key.mask);
-    let only_layers: Vec<LineKey> = keys.iter().filter(is_layer).cloned().collect();
+    let models = measured.runs.iter().map(|run| run.model.as_str()).collect();
+    let only_layers = partition(&keys, &models);
     if let Some(canvas) = figures::set_backs(measured, subject.sweep(), &only_layers, rise) {
-        let caption = format!("How far each part can be set back for {rise} nats, in the order of the table.");
+        let caption = format!(
+            "How far each part can be set back for {rise} nats, from input to output, in the order of the table."
+        );
         chapter.figure("set-back", &caption, &canvas);
     }
     let (caption, title) =

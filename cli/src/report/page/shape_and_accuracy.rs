@@ -53,8 +53,9 @@ fn tables(chapter: &mut Chapter, found: &[Found], with: &str) {
         chapter.blocks.push(Block::Table(table(one, with)));
     }
     if intervals == 0 {
-        let reason =
-            found.iter().flat_map(|one| &one.rows).flat_map(|row| &row.cells).find_map(|(.., cell)| cell.err());
+        let cells = || found.iter().flat_map(|one| &one.rows).flat_map(|row| &row.cells);
+        let reasons = || cells().filter_map(|(.., cell)| cell.err());
+        let reason = reasons().find(|reason| *reason != Silent::Constant).or_else(|| reasons().next());
         let reason = reason.map(|silent| format!(": {silent}")).unwrap_or_default();
         chapter.text(format!("No correlation with {with} can be stated{reason}."));
         chapter.brief.push(format!("Nothing can be said about correlations with {with}{reason}."));
