@@ -46,6 +46,9 @@ impl Subject<'_> {
     }
 }
 
+/// Writes a chapter.
+type Write = fn(&Subject<'_>) -> Chapter;
+
 /// A chapter under way.
 #[derive(Debug, Default)]
 struct Chapter {
@@ -75,7 +78,7 @@ impl Chapter {
 /// The whole report.
 pub fn page(gathered: &Gathered, measured: &Measured, wishes: &Wishes) -> Page {
     let subject = Subject { gathered, measured, wishes };
-    let chapters: [(&str, fn(&Subject<'_>) -> Chapter); 8] = [
+    let chapters: [(&str, Write); 8] = [
         ("What was run", what_was_run::chapter),
         ("Accuracy", accuracy::chapter),
         ("Lines", lines::chapter),
