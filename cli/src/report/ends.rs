@@ -38,15 +38,14 @@ impl<'a> Ends<'a> {
             return unknown();
         };
         let mut parts = vec![];
-        match values.get(CASE).filter(|case| own.get(CASE) != Some(case)) {
-            Some(case) => parts.push(format!("case {}", plain(case))),
-            None => {
-                let differs = |(key, value): &(&String, &serde_json::Value)| {
-                    !is_seed(key) && !groups::is_note(key) && own.get(*key) != Some(value)
-                };
-                let named = |(key, value): (&String, &serde_json::Value)| format!("{key}={}", plain(value));
-                parts.extend(values.iter().filter(differs).map(named));
-            }
+        if let Some(case) = values.get(CASE).filter(|case| own.get(CASE) != Some(case)) {
+            parts.push(format!("case {}", plain(case)));
+        } else {
+            let differs = |(key, value): &(&String, &serde_json::Value)| {
+                !is_seed(key) && !groups::is_note(key) && own.get(*key) != Some(value)
+            };
+            let named = |(key, value): (&String, &serde_json::Value)| format!("{key}={}", plain(value));
+            parts.extend(values.iter().filter(differs).map(named));
         }
         if seeds != own_seeds {
             parts.push(seeds.replace("train.seed.", "seed.").replace("train.seed=", "seed "));

@@ -223,9 +223,10 @@ pub fn training(measured: &Measured, sweep: &str) -> Option<Canvas> {
     let cell = |(split, accuracy): (&'static str, bool)| {
         let series = of(split, accuracy);
         let last = series.iter().flat_map(|s| &s.line).map(|p| p.0).fold(1.0, f64::max);
-        let y = match accuracy {
-            true => (around(series.iter().flat_map(|s| &s.line).map(|p| p.1)), "accuracy (%)".to_owned()),
-            false => (Scale::of_losses(heights(&series), LOGARITHMIC_ABOVE), "loss (nats)".to_owned()),
+        let y = if accuracy {
+            (around(series.iter().flat_map(|s| &s.line).map(|p| p.1)), "accuracy (%)".to_owned())
+        } else {
+            (Scale::of_losses(heights(&series), LOGARITHMIC_ABOVE), "loss (nats)".to_owned())
         };
         let what = if accuracy { "accuracy" } else { "loss" };
         let x = (Scale::whole(0.0, last), "epoch".to_owned());

@@ -41,7 +41,7 @@ use document::Block;
 pub use gather::gather;
 pub use groups::is_seed;
 pub use layers::{masks, partition, set_back};
-pub use measured::{LineKey, Measured, measured};
+pub use measured::{LineKey, Measured, Run, measured};
 
 /// What to report, and where.
 #[derive(Debug, Args)]

@@ -20,9 +20,12 @@ pub fn csv(measured: &Measured) -> String {
     let several_ends = lines
         .iter()
         .any(|line| (&line.from, &line.to, &line.batch_norm) != (&lines[0].from, &lines[0].to, &lines[0].batch_norm));
-    let column = |line: &LineKey, name: &str| match several_ends {
-        true => format!("{} {} {} {} {name}", line.from, line.to, line.batch_norm, line.split),
-        false => format!("{} {name}", line.split),
+    let column = |line: &LineKey, name: &str| {
+        if several_ends {
+            format!("{} {} {} {} {name}", line.from, line.to, line.batch_norm, line.split)
+        } else {
+            format!("{} {name}", line.split)
+        }
     };
     let mut header: Vec<String> = ["run", "model", "seed", "setting"].map(str::to_owned).to_vec();
     header.extend(keys.iter().map(|key| (*key).clone()));
@@ -56,9 +59,10 @@ fn row(cells: &[String]) -> String {
     let mut out = String::new();
     for (i, cell) in cells.iter().enumerate() {
         let comma = if i > 0 { "," } else { "" };
-        let _ = match cell.contains([',', '"', '\n', '\r']) {
-            true => write!(out, "{comma}\"{}\"", cell.replace('"', "\"\"")),
-            false => write!(out, "{comma}{cell}"),
+        let _ = if cell.contains([',', '"', '\n', '\r']) {
+            write!(out, "{comma}\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            write!(out, "{comma}{cell}")
         };
     }
     out.push('\n');

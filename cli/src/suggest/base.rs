@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use transect_common::line::{LineSpec, Normalize};
 use transect_common::sweep::{ExpandedRun, SweepFile};
 
 use crate::report::is_seed;
 
 /// Settings of a probe that are carried over.
-const PROBE: [&str; 8] = ["from", "to", "hold", "alphas", "batch_norm", "splits", "subset", "batch_size"];
+const PROBE: [&str; 9] = ["from", "to", "hold", "alphas", "batch_norm", "splits", "subset", "batch_size", "measures"];
 
 /// The base recipe, as tables of a sweep file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,10 +71,9 @@ pub fn read(file: &str, runs: &[&str]) -> Result<Base, String> {
     let optimizer = &full["origin"]["trained"]["train"]["optimizer"];
     let number = |name: &str| optimizer[name].as_f64();
     with_seeds.insert("optimizer".to_owned(), optimizer_table(&with_seeds, optimizer));
-    let whole = first
-        .lines
-        .iter()
-        .find(|line| line.mask == "all" && line.from.as_str() == "init" && line.to.as_str() == "final");
+    let is_own = |line: &&LineSpec| line.elsewhere.is_none() && !line.align && line.normalize == Normalize::None;
+    let is_whole = |line: &&LineSpec| line.mask == "all" && line.from.as_str() == "init" && line.to.as_str() == "final";
+    let whole = first.lines.iter().filter(is_own).find(is_whole);
     Ok(Base {
         lr: number("lr").ok_or("the base recipe has no learning rate")?,
         weight_decay: number("weight_decay").unwrap_or(0.0),

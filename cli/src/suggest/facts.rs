@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use transect_common::stats;
 
-use crate::report::{LineKey, Measured, masks, partition, set_back};
+use crate::report::{LineKey, Measured, Run, masks, partition, set_back};
 
 /// One layer, as its line shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +93,7 @@ fn best(measured: &Measured) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for setting in 0..measured.settings.labels.len() {
         let runs = measured.runs.iter().filter(|run| run.setting == setting);
-        let mean = stats::mean(&runs.filter_map(|run| run.accuracy()).collect::<Vec<_>>());
+        let mean = stats::mean(&runs.filter_map(Run::accuracy).collect::<Vec<_>>());
         if let Some(mean) = mean
             && best.is_none_or(|(_, highest)| mean > highest)
         {

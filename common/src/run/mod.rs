@@ -24,6 +24,7 @@ pub use tag::{Tag, TagError};
 /// Where a run's checkpoints come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "nearly all runs are of the larger kind")]
 pub enum Origin {
     /// Trained here.
     Trained {

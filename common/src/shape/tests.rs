@@ -66,7 +66,7 @@ fn a_plateau_s_level_is_its_mean_loss() {
     assert!(near(level, (0.4 * 2.31 + 0.4 * 2.30) / 0.8), "{level}");
     assert!((level - uniform_loss(10)).abs() < 0.01);
     assert_eq!(flat.level(&(0.5..0.5)), None);
-    assert!(near(flat.level(&(0.0..0.05)).unwrap(), (2.8 + 2.565) / 2.0), "a stretch may end between points");
+    assert!(near(flat.level(&(0.0..0.05)).unwrap(), f64::midpoint(2.8, 2.565)), "a stretch may end between points");
     let straight = shape(&[0.0, 1.0], &[2.0, 1.0]).unwrap();
     assert_eq!((straight.plateau, straight.level), (Some(0.0), None));
 }

@@ -139,7 +139,7 @@ impl<'a> Values<'a> {
                     let mut below = 0;
                     let mut rank = vec![0.0; self.distinct];
                     for (code, &count) in counts.iter().enumerate() {
-                        rank[code] = below as f64 + (count as f64 + 1.0) / 2.0;
+                        rank[code] = below as f64 + f64::midpoint(count as f64, 1.0);
                         below += count;
                     }
                     out.extend(stratum.iter().map(|&run| rank[codes[run]]));
@@ -163,5 +163,5 @@ fn cosine(x: &[f64], y: &[f64]) -> Option<f64> {
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let below = |v: f64| values.iter().filter(|&&other| other < v).count() as f64;
     let equal = |v: f64| values.iter().filter(|&&other| other == v).count() as f64;
-    values.iter().map(|&v| below(v) + (equal(v) + 1.0) / 2.0).collect()
+    values.iter().map(|&v| below(v) + f64::midpoint(equal(v), 1.0)).collect()
 }

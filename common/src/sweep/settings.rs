@@ -39,12 +39,11 @@ pub(super) fn section_beside(
         return;
     };
     for entry in entries.iter().filter(|entry| !beside.contains(&entry.key.as_str())) {
-        match settings.iter().find(|setting| setting.name == entry.key) {
-            Some(setting) => read(&format!("{key}.{}", entry.key), setting, &entry.node, out, report),
-            None => {
-                let valid = settings.iter().map(|setting| setting.name).chain(beside.iter().copied());
-                unknown(key, entry, valid, report);
-            }
+        if let Some(setting) = settings.iter().find(|setting| setting.name == entry.key) {
+            read(&format!("{key}.{}", entry.key), setting, &entry.node, out, report);
+        } else {
+            let valid = settings.iter().map(|setting| setting.name).chain(beside.iter().copied());
+            unknown(key, entry, valid, report);
         }
     }
     missing(key, node.at, entries, settings, report);

@@ -47,6 +47,9 @@ impl Subject<'_> {
     }
 }
 
+/// Writes a chapter.
+type Write = fn(&Subject<'_>) -> Chapter;
+
 /// A chapter under way.
 #[derive(Debug, Default)]
 struct Chapter {
@@ -76,7 +79,7 @@ impl Chapter {
 /// The whole report.
 pub fn page(gathered: &Gathered, measured: &Measured, wishes: &Wishes) -> Page {
     let subject = Subject { gathered, measured, wishes };
-    let chapters: [(&str, fn(&Subject<'_>) -> Chapter); 9] = [
+    let chapters: [(&str, Write); 9] = [
         ("What was run", what_was_run::chapter),
         ("What was expected", expected::chapter),
         ("Accuracy", accuracy::chapter),
