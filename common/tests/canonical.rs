@@ -254,6 +254,7 @@ fn data_changes() -> [fn(&mut DataSpec); 19] {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each setting")]
 fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
     let RunSpec { data, model: _, origin } = spec.clone();
     // `spirals` and the four settings of image folders are other sets': see `settings_of_another_set_are_no_other_data`.

@@ -3,6 +3,7 @@
 use super::{NAME, NO_OPTIMIZER, PROBE, SWEEP, check, mistakes};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn unknown_settings_are_answered_with_the_nearest() {
     check(
         SWEEP,

@@ -196,8 +196,8 @@ mod tests {
         let order = pixel_order(all.shape, 1);
         let out = shuffled(&all, &order);
         for plane in 0..9 {
-            for place in 0..20 {
-                assert_eq!(out.pixels[plane * 20 + place], all.pixels[plane * 20 + order[place] as usize]);
+            for (place, &from) in order.iter().enumerate() {
+                assert_eq!(out.pixels[plane * 20 + place], all.pixels[plane * 20 + from as usize]);
             }
         }
         let mut sorted = order.clone();

@@ -18,23 +18,24 @@ pub(super) struct Need {
     run: RunDigest,
     /// None for the training of the run.
     line: Option<LineDigest>,
-    need: RunDigest,
+    #[serde(rename = "need")]
+    source: RunDigest,
     tag: Tag,
 }
 
 impl Need {
     pub(super) fn of_training(run: &RunDigest, need: &RunDigest, tag: &Tag) -> Self {
-        Self { run: run.clone(), line: None, need: need.clone(), tag: tag.clone() }
+        Self { run: run.clone(), line: None, source: need.clone(), tag: tag.clone() }
     }
 
     pub(super) fn of_line(run: &RunDigest, line: &LineDigest, need: &RunDigest, tag: &Tag) -> Self {
-        Self { run: run.clone(), line: Some(line.clone()), need: need.clone(), tag: tag.clone() }
+        Self { run: run.clone(), line: Some(line.clone()), source: need.clone(), tag: tag.clone() }
     }
 
     /// `run RUN starts from checkpoint `final` of run RUN`.
     fn words(&self) -> String {
         let does = if self.line.is_some() { "has a line that ends in" } else { "starts from" };
-        format!("run {} {does} checkpoint `{}` of run {}", self.run.short(), self.tag, self.need.short())
+        format!("run {} {does} checkpoint `{}` of run {}", self.run.short(), self.tag, self.source.short())
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, expansion: &Expansio
         tags.insert(run.digest.clone(), run.spec.tags());
     }
     let absent: BTreeSet<&RunDigest> =
-        needs.iter().map(|need| &need.need).filter(|run| !tags.contains_key(run)).collect();
+        needs.iter().map(|need| &need.source).filter(|run| !tags.contains_key(run)).collect();
     for chunk in absent.into_iter().collect::<Vec<_>>().chunks(BATCH).map(json) {
         let stored: Vec<(String, String)> =
             sqlx::query_as(sql!("specs_of_runs")).bind(chunk).fetch_all(&mut **tx).await?;
@@ -61,10 +62,10 @@ pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, expansion: &Expansio
     }
     for need in needs {
         let refuse = |reason: String| Err(StoreError::Invalid(format!("{}, {reason}", need.words())));
-        if need.line.is_none() && need.need == need.run {
+        if need.line.is_none() && need.source == need.run {
             return refuse("which is itself; no run can start from itself".to_owned());
         }
-        let Some(kept) = tags.get(&need.need) else {
+        let Some(kept) = tags.get(&need.source) else {
             return refuse("which is neither in the sweep nor in the store; add that run to the sweep".to_owned());
         };
         if !kept.contains(&need.tag) {
