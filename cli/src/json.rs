@@ -177,6 +177,7 @@ pub fn plan(p: &pb::PlanResponse) -> Value {
         "checkpoint_bytes": p.checkpoint_bytes,
         "training_images": p.training_images,
         "probe_images": p.probe_images,
+        "missing_imports": p.missing_imports,
     })
 }
 

@@ -80,6 +80,13 @@ fn words(plan: &pb::PlanResponse) -> String {
         grouped(u64::from(to_probe)),
         counted(plan.probe_images, "image"),
     );
+    if !plan.missing_imports.is_empty() {
+        let names = plan.missing_imports.join(", ");
+        let _ = write!(
+            text,
+            "\nNot imported yet, taken to be there and to fit: {names}. Import before running (transect import --help)."
+        );
+    }
     if to_train == 0 && to_probe == 0 {
         text += "\nEverything is in the store: running it trains nothing.";
     }
@@ -136,11 +143,13 @@ mod tests {
             checkpoint_bytes: 2_000_000,
             training_images: 120_000,
             probe_images: 50_000,
+            missing_imports: vec!["weights".into()],
         };
         let text = words(&plan);
         assert!(text.contains("2 runs: 1 ready, 1 to train, which means 120,000 images seen and 2.0 MB"), "{text}");
         assert!(text.contains("2 lines with 100 points: 1 done, 1 to take, which means 50,000 images"), "{text}");
         assert!(!text.contains("Everything is in the store"), "{text}");
+        assert!(text.contains("Not imported yet, taken to be there and to fit: weights."), "{text}");
         let table = runs(&plan, 1);
         assert!(table.contains("abababababab  mlp       3  yes    train.optimizer.lr=0.1"), "{table}");
         assert!(table.ends_with("... and 1 more (--all shows every one)"), "{table}");

@@ -186,6 +186,7 @@ fn an_import_starts_what_fits_and_says_what_does_not() {
         "5:13: init: lenet5 of the source does not fit lenet5 here in layers fc3; leave them to the run's own scheme with skip = [\"fc3\"]"
     );
     assert!(file.expand(&BTreeMap::new()).unwrap_err().to_string().contains("nothing is imported as `w`"));
+    assert_eq!(file.suppose(&BTreeMap::new()).unwrap().runs.len(), 1, "a plan takes it to be there");
     let file = SweepFile::parse(&format!("{BASE}train.seed = 0\ninit.from = {{ import = \"w\", skip = [\"fc3\"] }}\n"))
         .unwrap();
     assert_eq!(file.expand(&import(100)).unwrap().runs[0].spec.starts()[0].mask, "all-but:fc3");

@@ -66,8 +66,13 @@ pub(super) fn imports_fit(
 }
 
 /// The product of every case, then the runs that only others need. Settings and imports are checked.
-pub(super) fn expand(file: &SweepFile, imports: &BTreeMap<String, Import>, report: &mut Report) -> Expansion {
-    let mut expander = Expander::new(&file.cases, imports, report);
+pub(super) fn expand(
+    file: &SweepFile,
+    imports: &BTreeMap<String, Import>,
+    supposes: bool,
+    report: &mut Report,
+) -> Expansion {
+    let mut expander = Expander::new(&file.cases, imports, supposes, report);
     let mut known: HashMap<String, Vec<(LineSpec, Option<Target>)>> = HashMap::new();
     for (index, case) in file.cases.iter().enumerate().filter(|(_, case)| !case.is_source) {
         for picks in case.settings.combinations().into_iter().filter(|picks| file.rules.keep(case, picks)) {

@@ -14,7 +14,7 @@ use super::starts::adversarial;
 use super::value::grouped;
 use super::{ExpandedRun, Import, MAX_RUNS};
 use crate::data::Split;
-use crate::digest::RunDigest;
+use crate::digest::{ArtifactDigest, RunDigest};
 use crate::line::{Elsewhere, LineSpec};
 use crate::mask::Mask;
 use crate::model::{Description, ModelSpec};
@@ -27,6 +27,8 @@ type Name = (usize, Vec<Pick>);
 pub(super) struct Expander<'a> {
     cases: &'a [Case],
     imports: &'a BTreeMap<String, Import>,
+    /// What is not imported is taken to be there and to fit.
+    supposes: bool,
     report: &'a mut Report,
     pub runs: Vec<ExpandedRun>,
     places: HashMap<RunDigest, usize>,
@@ -36,9 +38,14 @@ pub(super) struct Expander<'a> {
 }
 
 impl<'a> Expander<'a> {
-    pub fn new(cases: &'a [Case], imports: &'a BTreeMap<String, Import>, report: &'a mut Report) -> Self {
+    pub fn new(
+        cases: &'a [Case],
+        imports: &'a BTreeMap<String, Import>,
+        supposes: bool,
+        report: &'a mut Report,
+    ) -> Self {
         let (runs, places, specs, needed) = Default::default();
-        Self { cases, imports, report, runs, places, specs, needed }
+        Self { cases, imports, supposes, report, runs, places, specs, needed }
     }
 
     /// Adds a run of the product. None when it is there already.
@@ -190,6 +197,10 @@ impl<'a> Expander<'a> {
     }
 
     fn imported(&mut self, at: usize, name: &str, tag: &Tag, mask: String, spec: &RunSpec) -> Option<LayerStart> {
+        if self.supposes && !self.imports.contains_key(name) {
+            let artifact = ArtifactDigest::of(name.as_bytes());
+            return Some(LayerStart { mask, source: Source::Artifact { artifact } });
+        }
         let Some(import) = self.imports.get(name) else {
             let message = format!(
                 "nothing is imported as `{name}`; import it first: transect import {name} --model MODEL final=FILE.safetensors"

@@ -232,13 +232,23 @@ impl SweepFile {
 
     /// The product: runs and their lines. `imports` holds those of [`SweepFile::imported`] that are stored.
     pub fn expand(&self, imports: &BTreeMap<String, Import>) -> Result<Expansion, SweepErrors> {
+        self.expanded(imports, false)
+    }
+
+    /// The same for a plan: imports that runs start from and that are not stored are taken to be there and to fit. The
+    /// digests of such runs are not those that they will have.
+    pub fn suppose(&self, imports: &BTreeMap<String, Import>) -> Result<Expansion, SweepErrors> {
+        self.expanded(imports, true)
+    }
+
+    fn expanded(&self, imports: &BTreeMap<String, Import>, supposes: bool) -> Result<Expansion, SweepErrors> {
         let mut report = Report::default();
         for case in &self.cases {
             expand::imports_fit(&case.settings, &self.probes, imports, &mut report);
         }
         report.finish(&self.source)?;
         let mut report = Report::default();
-        let expansion = expand::expand(self, imports, &mut report);
+        let expansion = expand::expand(self, imports, supposes, &mut report);
         report.finish(&self.source)?;
         Ok(expansion)
     }

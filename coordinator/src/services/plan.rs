@@ -15,13 +15,26 @@ use crate::status::wrong_sweep;
 
 /// Reads a sweep file and expands it with the imports that it names.
 pub async fn expand(shared: &Shared, text: String) -> Result<Expansion, Status> {
+    let (file, imports) = read(shared, text).await?;
+    let expanded = shared.compute(move || file.expand(&imports)).await?;
+    expanded.map_err(|errors| wrong_sweep(&errors))
+}
+
+/// The same for a plan, with the names of imports that it lacks and takes to be there.
+pub async fn suppose(shared: &Shared, text: String) -> Result<(Expansion, Vec<String>), Status> {
+    let (file, imports) = read(shared, text).await?;
+    let missing = file.imported().into_iter().filter(|name| !imports.contains_key(*name)).map(str::to_owned).collect();
+    let expanded = shared.compute(move || file.suppose(&imports)).await?;
+    Ok((expanded.map_err(|errors| wrong_sweep(&errors))?, missing))
+}
+
+async fn read(shared: &Shared, text: String) -> Result<(SweepFile, BTreeMap<String, Import>), Status> {
     let parsed = shared.compute(move || SweepFile::parse(&text)).await?;
     let file = parsed.map_err(|errors| wrong_sweep(&errors))?;
     let names = file.imported();
     let imports: BTreeMap<String, Import> =
         if names.is_empty() { BTreeMap::new() } else { shared.store.imports(&names).await? };
-    let expanded = shared.compute(move || file.expand(&imports)).await?;
-    expanded.map_err(|errors| wrong_sweep(&errors))
+    Ok((file, imports))
 }
 
 /// Says what `expansion` would do, given what is stored.

@@ -40,8 +40,9 @@ impl Service {
 #[tonic::async_trait]
 impl SweepService for Service {
     async fn plan(&self, request: Request<pb::PlanRequest>) -> Result<Response<pb::PlanResponse>, Status> {
-        let expansion = plan::expand(&self.shared, request.into_inner().sweep_file).await?;
-        Ok(Response::new(plan::plan(&self.shared, expansion).await?))
+        let (expansion, missing_imports) = plan::suppose(&self.shared, request.into_inner().sweep_file).await?;
+        let planned = plan::plan(&self.shared, expansion).await?;
+        Ok(Response::new(pb::PlanResponse { missing_imports, ..planned }))
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
