@@ -73,10 +73,10 @@ async fn a_database_of_the_first_release_goes_on() {
     // A trained run with one measured line, as the first release wrote it.
     let (run, line) = (world::run(0), world::line("all"));
     let statements = [
-        "INSERT INTO sweeps (name, file, file_digest, idempotency_key, submitted_at) VALUES ('old', '', '', 'old', '2026-01-01T00:00:00.000Z')"
+        "INSERT INTO sweeps (name, file, file_digest, idempotency_key, submitted_at) VALUES ('old', '', '', 'old', 'then')"
             .to_owned(),
         format!(
-            "INSERT INTO runs (digest, spec, model, seed, created_at) VALUES ('{}', '{}', 'lenet5', 0, '2026-01-01T00:00:00.000Z')",
+            "INSERT INTO runs (digest, spec, model, seed, created_at) VALUES ('{}', '{}', 'lenet5', 0, 'then')",
             run.digest(),
             run.canonical()
         ),
@@ -88,11 +88,16 @@ async fn a_database_of_the_first_release_goes_on() {
         ),
         "INSERT INTO sweep_runs VALUES (1, 0, 1, '{}')".to_owned(),
         "INSERT INTO jobs (kind, run, line, state, ready, due_at, points, points_expected, queued_at, finished_at)
-         VALUES ('train', 1, NULL, 'done', 1, '2026-01-01T00:00:00.000Z', 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z'), ('line', 1, 1, 'done', 1, '2026-01-01T00:00:00.000Z', 6, 6, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')"
+         VALUES ('train', 1, NULL, 'done', 1, 'then', 0, 0, 'then', 'then'), ('line', 1, 1, 'done', 1, 'then', 6, 6, 'then', 'then')"
             .to_owned(),
         "INSERT INTO sweep_jobs VALUES (1, 1, 0), (1, 2, 1)".to_owned(),
+        format!(
+            "INSERT INTO checkpoints VALUES (1, 'init', '{0}', 9, 'then'), (1, 'final', '{0}', 9, 'then')",
+            "a".repeat(64)
+        ),
     ];
     for statement in statements {
+        let statement = statement.replace("'then'", "'2026-01-01T00:00:00.000Z'");
         database.execute(AssertSqlSafe(statement)).await.unwrap();
     }
     database.close().await;

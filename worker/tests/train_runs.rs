@@ -59,6 +59,9 @@ fn recipe(lr: f64, epochs: u32) -> TrainSpec {
 }
 
 fn model(run: &RunSpec) -> Model {
+    // Tests run side by side: libtorch's threads wait by spinning, and more of them than processors make this ten times
+    // slower.
+    tch::set_num_threads(1);
     Model::new(run.model.describe([1, 28, 28], 10).unwrap(), Device::Cpu)
 }
 
@@ -349,6 +352,21 @@ fn each_seed_changes_what_it_is_for_and_nothing_else() {
         let [other_init, other_last] = with(Seeds { augment: 2, ..seed }, flip);
         assert!(other_init == init && (other_last != last) == flip, "without augmentation its seed changes nothing");
         assert!(with(Seeds { labels: 2, ..seed }, flip) == [init, last], "labels are noisy before training sees them");
+    }
+}
+
+#[test]
+fn dropout_repeats_itself_in_both_passes_of_every_step() {
+    let data = square_data();
+    for name in ["sgd", "sam"] {
+        let recipe = TrainSpec { batch_size: 32, epochs: 1, ..TrainSpec::new(1, Optimizer::from_name(name).unwrap()) };
+        let plain = tiny(recipe);
+        let mut dropping = plain.clone();
+        dropping.model = serde_json::from_str(r#"{"architecture": "mlp", "widths": [8, 6], "dropout": 0.5}"#).unwrap();
+        let [init, last] = ends(&dropping, &data);
+        assert!(ends(&dropping, &data) == [init.clone(), last.clone()], "{name} differs from itself");
+        let [plain_init, plain_last] = ends(&plain, &data);
+        assert!(init == plain_init && last != plain_last);
     }
 }
 

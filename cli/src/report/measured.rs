@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use transect_common::pb;
 use transect_common::shape::{self, Shape};
-use transect_common::sweep::SweepFile;
+use transect_common::sweep::{Claim, SweepFile};
 
 use super::ends::Ends;
 use super::gather::Gathered;
@@ -22,6 +22,8 @@ pub struct Measured {
     pub sources: usize,
     /// The data of the sweep's runs, each once: `fashion-mnist, train_size 2000`. Empty where the file does not tell.
     pub data: Vec<String>,
+    /// What the sweep file expects.
+    pub claims: Vec<Claim>,
 }
 
 /// One run.
@@ -209,7 +211,7 @@ pub fn measured(gathered: &Gathered) -> Measured {
     for (run, setting) in runs.iter_mut().zip(of_run) {
         run.setting = setting;
     }
-    Measured { runs, settings, sources: sources.len(), data: told_by_file.data }
+    Measured { runs, settings, sources: sources.len(), data: told_by_file.data, claims: told_by_file.claims }
 }
 
 /// Whether what does not move is held at alpha = 1. A line that leads out of its run, whose two ends may have one tag, says
@@ -226,6 +228,7 @@ struct File {
     /// Of every run, when the sweep has one data set.
     classes_of_all: Option<u32>,
     data: Vec<String>,
+    claims: Vec<Claim>,
 }
 
 fn read_file(text: &str) -> File {
@@ -235,6 +238,7 @@ fn read_file(text: &str) -> File {
     let sets = file.data_sets();
     let mut told = File {
         classes_of_all: sets.first().and_then(|needed| needed.set.info().classes).filter(|_| sets.len() == 1),
+        claims: file.claims().to_vec(),
         data: sets.iter().map(|needed| needed.set.name().to_owned()).collect(),
         ..File::default()
     };

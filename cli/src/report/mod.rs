@@ -9,6 +9,7 @@
 mod claims;
 mod document;
 mod ends;
+mod expected;
 mod figures;
 mod gather;
 mod groups;

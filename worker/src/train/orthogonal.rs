@@ -16,10 +16,14 @@ pub(super) fn orthogonal(rows: usize, columns: usize, stream: &mut Stream) -> Ve
         for _ in 0..2 {
             for other in &*before {
                 let along = dot(other, vector);
-                vector.iter_mut().zip(other).for_each(|(v, o)| *v -= along * o);
+                for (v, o) in vector.iter_mut().zip(other) {
+                    *v -= along * o;
+                }
             }
             let length = dot(vector, vector).sqrt();
-            vector.iter_mut().for_each(|v| *v /= length);
+            for v in vector.iter_mut() {
+                *v /= length;
+            }
         }
     }
     if rows <= columns {

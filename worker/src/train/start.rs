@@ -94,14 +94,14 @@ pub fn start(model: &Description, init: &InitSpec, seed: u64, sources: &Sources)
         let mask = Mask::resolve(&layers.mask, model).map_err(|error| TrainError::mask("init.layers", error))?;
         let taken = Taken { model, mask: &mask };
         let read = |run: &RunDigest, tag: &Tag| {
-            taken.of(&sources.checkpoint(run, tag)?, format!("checkpoint `{tag}` of run {}", run.short()))
+            taken.of(&sources.checkpoint(run, tag)?, &format!("checkpoint `{tag}` of run {}", run.short()))
         };
         let from = match &layers.source {
             Source::Random { seed } => initial(model, init, *seed),
             Source::Checkpoint { run, tag } => read(run, tag)?,
             Source::Point { run, from, to, alpha } => taken.between(&read(run, from)?, &read(run, to)?, *alpha),
             Source::Artifact { artifact } => {
-                taken.of(&sources.artifact(artifact)?, format!("imported file {}", artifact.short()))?
+                taken.of(&sources.artifact(artifact)?, &format!("imported file {}", artifact.short()))?
             }
         };
         replace(&mut state.theta, &from.theta, &mask.theta_ranges(model));
@@ -134,15 +134,15 @@ struct Wanted<'t> {
 
 impl Taken<'_> {
     /// A whole state that holds what a file of named tensors brings where it is taken, and 0 elsewhere.
-    fn of(&self, bytes: &[u8], source_name: String) -> Result<Checkpoint, TrainError> {
+    fn of(&self, bytes: &[u8], source_name: &str) -> Result<Checkpoint, TrainError> {
         let mask = &self.mask.label;
-        let unusable = |error| StartError::File { mask: mask.clone(), source_name: source_name.clone(), error };
+        let unusable = |error| StartError::File { mask: mask.clone(), source_name: source_name.to_owned(), error };
         let file = Named::open(bytes).map_err(|error| Box::new(unusable(error)))?;
         let wanted = self.wanted();
         let misfits: Vec<Misfit> = wanted.iter().filter_map(|wanted| wanted.misfit(&file)).collect();
         if !misfits.is_empty() {
             let some_fit = misfits.len() < wanted.len();
-            let (mask, source_name) = (mask.clone(), source_name.clone());
+            let (mask, source_name) = (mask.clone(), source_name.to_owned());
             return Err(Box::new(StartError::Misfits { mask, source_name, misfits, some_fit }).into());
         }
         let mut state =

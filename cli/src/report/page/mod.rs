@@ -1,6 +1,7 @@
 //! What the report says, in which order: one file for each chapter.
 
 mod accuracy;
+mod expected;
 mod inside;
 mod layers;
 mod lines;
@@ -78,8 +79,9 @@ impl Chapter {
 /// The whole report.
 pub fn page(gathered: &Gathered, measured: &Measured, wishes: &Wishes) -> Page {
     let subject = Subject { gathered, measured, wishes };
-    let chapters: [(&str, Write); 8] = [
+    let chapters: [(&str, Write); 9] = [
         ("What was run", what_was_run::chapter),
+        ("What was expected", expected::chapter),
         ("Accuracy", accuracy::chapter),
         ("Lines", lines::chapter),
         ("Shape and accuracy", shape_and_accuracy::chapter),
