@@ -36,7 +36,8 @@ impl Interval {
 /// when nothing else is said.
 ///
 /// The ends are the 2.5 % and 97.5 % quantiles over [`RESAMPLES`] resamples. A resample on which the statistic does not
-/// exist (all values drawn alike) is left out; when that is more than half of them, there is no interval.
+/// exist (all values drawn alike) is left out. When those are more than a tail, 2.5 %, the statistic hangs on so few runs
+/// that what is left is no picture of its spread, and there is no interval.
 pub fn interval(strata: &[Vec<usize>], mut statistic: impl FnMut(&[usize]) -> Option<f64>) -> Option<Interval> {
     let size: usize = strata.iter().map(Vec::len).sum();
     let mut draw = Vec::with_capacity(size);
@@ -51,11 +52,11 @@ pub fn interval(strata: &[Vec<usize>], mut statistic: impl FnMut(&[usize]) -> Op
         }
         values.extend(statistic(&draw).filter(|value| value.is_finite()));
     }
-    if values.len() * 2 < RESAMPLES {
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    if (values.len() as f64) < (1.0 - tail) * RESAMPLES as f64 {
         return None;
     }
     values.sort_by(f64::total_cmp);
-    let tail = (1.0 - CONFIDENCE) / 2.0;
     Some(Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
 }
 

@@ -34,7 +34,8 @@ impl Method {
 pub struct Correlation {
     /// In [-1, 1].
     pub value: f64,
-    /// Percentile bootstrap interval over the runs. None when more than half of the resamples have no correlation.
+    /// Percentile bootstrap interval over the runs. None when more than 2.5 % of the resamples have no correlation,
+    /// because few runs differ.
     pub interval: Option<Interval>,
     /// Number of runs, or of settings for [`between`].
     pub n: usize,

@@ -86,9 +86,9 @@ fn what_never_varies_goes_with_nothing() {
         within(&[0.1, 0.1, 0.1, 0.3, 0.3, 0.3], &Y[..6], &SETTINGS[..6], Method::Spearman),
         Err(Silent::Constant)
     );
-    // One run differs: 40 % of the resamples never draw it, and the others have an interval.
+    // One run differs: a third of the resamples never draw it, so nothing is known of the spread.
     let lone = across(&[0.0, 0.0, 0.0, 0.0, 1.0], &[1.0, 2.0, 3.0, 4.0, 5.0], Method::Pearson).unwrap();
-    assert!(lone.interval.is_some());
+    assert!(lone.value > 0.5 && lone.interval.is_none());
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn tables(chapter: &mut Chapter, found: &[Found], with: &str) {
     chapter.text(format!(
         "{sentence} Intervals are percentile bootstrap, 10,000 resamples of the runs; at 5 to 10 runs they are rough. \
          Within settings: each setting's own level is taken away first, so that only differences between seeds count. \
-         A dash: too few runs or settings, or the same value in all."
+         A dash: too few runs or settings, or the same value in all. No interval: too few runs \
+         differ."
     ));
 }
 
