@@ -167,6 +167,18 @@ fn parts_of_a_network_start_elsewhere() {
 }
 
 #[test]
+fn each_block_in_turn_is_an_axis_of_starts() {
+    let sweep =
+        expand(&format!("{BASE}train.seed = 0\ninit.from = {{ with = {{}}, layers = \"all-but:each-block\" }}\n"));
+    let masks: Vec<_> = sweep.runs.iter().flat_map(|run| run.spec.starts()).map(|start| start.mask.as_str()).collect();
+    assert_eq!(masks, ["all-but:conv1", "all-but:conv2", "all-but:fc1", "all-but:fc2", "all-but:fc3"]);
+    assert_eq!(sweep.runs.len(), 6, "and the one that all of them start from");
+    let two = BASE.replace("\"lenet5\"", "[\"lenet5\", \"mlp\"]");
+    let found = mistakes(&format!("{two}train.seed = 0\ninit.from = {{ with = {{}}, layers = \"each-block\" }}\n"));
+    assert!(found[0].contains("each-block needs one architecture"), "{found:#?}");
+}
+
+#[test]
 fn an_import_starts_what_fits_and_says_what_does_not() {
     let model = ModelSpec::from_name("lenet5").unwrap();
     let artifact = ArtifactDigest::of(b"weights");

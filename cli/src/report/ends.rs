@@ -21,12 +21,12 @@ impl<'a> Ends<'a> {
         self.runs.entry(digest).or_insert((values, seeds));
     }
 
-    /// The end of a line of `run`: `final`; `final of seed 3, aligned`; `final of case b`; `a fresh initialisation with
-    /// seed 7`. `elsewhere` is `run:DIGEST`, `init:SEED` or none.
+    /// The end of a line of `run`: `final`; `final of seed 3, aligned`; `final of case b`; `random start
+    /// 7`. `elsewhere` is `run:DIGEST`, `init:SEED` or none.
     pub fn name(&self, run: &str, tag: &str, elsewhere: Option<&str>, align: bool, normalize: &str) -> String {
         let place = match elsewhere.and_then(|elsewhere| elsewhere.split_once(':')) {
             None => tag.to_owned(),
-            Some(("init", seed)) => format!("a fresh initialisation with seed {seed}"),
+            Some(("init", seed)) => format!("random start {seed}"),
             Some((_, other)) => format!("{tag} of {}", self.other(run, other)),
         };
         place + &manner(align, normalize)
@@ -73,7 +73,7 @@ mod tests {
         know("l0", r#"{"train.seed":0,"case":"a","train.lr":2}"#);
         let name = |run, elsewhere| ends.name(run, "final", elsewhere, false, "none");
         assert_eq!(name("a0", None), "final");
-        assert_eq!(name("a0", Some("init:7")), "a fresh initialisation with seed 7");
+        assert_eq!(name("a0", Some("init:7")), "random start 7");
         assert_eq!([name("a0", Some("run:s3")), name("a1", Some("run:s3"))], ["final of seed 3", "final of seed 3"]);
         assert_eq!(name("a0", Some("run:b0")), "final of case b");
         assert_eq!(name("a1", Some("run:b0")), "final of case b, seed 0");

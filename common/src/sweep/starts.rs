@@ -6,6 +6,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::axes::Settings;
+use super::check::models;
+use super::check_data::sets;
 use super::overlay::undotted;
 use super::report::Report;
 use super::schema::{self, Kind, Setting};
@@ -48,6 +50,14 @@ fn from(entry: &Entry, out: &mut Settings, report: &mut Report) {
         Some(Val::new(node.at, json))
     };
     let given = match &entry.node.value {
+        Value::Table(_) if names_each_block(&entry.node) => {
+            let values = each_block(&entry.node, out, report);
+            let values: Vec<Val> = values.iter().filter_map(|node| read(node, out, report)).collect();
+            if values.is_empty() {
+                return;
+            }
+            Given::Axis(entry.node.at, values)
+        }
         Value::List(items) if items.is_empty() => {
             report.add(entry.node.at, "init.from", "an axis needs at least one value, found an empty list");
             return;
@@ -65,6 +75,38 @@ fn from(entry: &Entry, out: &mut Settings, report: &mut Report) {
         },
     };
     out.add("init.from".to_owned(), given, None);
+}
+
+/// What `layers` says for each block of the network in turn.
+const EACH_BLOCK: &str = "each-block";
+
+fn names_each_block(node: &Node) -> bool {
+    node.json()["layers"].as_str().is_some_and(|mask| mask.contains(EACH_BLOCK))
+}
+
+/// The source once for each block of the sweep's one network.
+fn each_block(node: &Node, out: &Settings, report: &mut Report) -> Vec<Node> {
+    let models = models(out);
+    let sets = sets(out);
+    let ([model], Some((_, data))) = (models.as_slice(), sets.first()) else {
+        let message = "each-block needs one architecture, whose blocks it stands for; write the layers out";
+        report.add(node.at, "init.from.layers", message);
+        return vec![];
+    };
+    // A model that cannot take the images is reported where all are.
+    let blocks = model.spec.describe(data.input(), data.classes()).map(|model| model.blocks).unwrap_or_default();
+    let with_block = |block: &String| {
+        let mut node = node.clone();
+        if let Value::Table(entries) = &mut node.value {
+            for entry in entries.iter_mut().filter(|entry| entry.key == "layers") {
+                if let Value::Text(mask) = &mut entry.node.value {
+                    *mask = mask.replace(EACH_BLOCK, block);
+                }
+            }
+        }
+        node
+    };
+    blocks.iter().map(with_block).collect()
 }
 
 /// `[init.layers]`: one value for every run, a list of masks and sources in the file's order.
