@@ -1,6 +1,5 @@
 //! The paper's experiments in small, with real workers: runs that start from others, lines between runs, rules for layers,
 //! and a report that answers the file's claims.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
