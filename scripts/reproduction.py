@@ -44,7 +44,9 @@ def verdict(claims: list[dict]) -> str:
     by = {name: sum(c["verdict"] == name for c in claims) for name in ("agrees", "does not agree", "cannot tell")}
     if not claims:
         return "The file makes no claim; its report shows what there is."
-    parts = [f"{by['agrees']} of {len(claims)} claims agree"]
+    if len(claims) == 1:
+        return f"The claim {claims[0]['verdict'].replace('cannot tell', 'cannot be told at this size')}."
+    parts = [f"{by['agrees']} of {len(claims)} claims {'agrees' if by['agrees'] == 1 else 'agree'}"]
     if by["does not agree"]:
         parts.append(f"{by['does not agree']} {'does' if by['does not agree'] == 1 else 'do'} not")
     if by["cannot tell"]:
@@ -117,6 +119,7 @@ def processor() -> str:
 
 def main() -> None:
     binary, out = sys.argv[1], Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
     text = [
         "# Reproduction",
         "",

@@ -107,25 +107,46 @@ pub fn lines(measured: &Measured, sweep: &str, keys: &[LineKey]) -> Canvas {
     )
 }
 
+/// A panel whose largest loss is above so many times the median panel's has an axis of its own.
+const OUTSIDE: f64 = 10.0;
+
+/// The upper of the middle values; 0 of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// One panel for each part of the network that moves alone; `what` says where the rest is held.
 pub fn layer_panels(measured: &Measured, sweep: &str, what: &str, keys: &[LineKey]) -> Canvas {
     let series: Vec<Vec<Series>> = keys
         .iter()
         .map(|key| per_setting(measured, |run| run.lines.get(key).map(|line| line.losses().collect())))
         .collect();
-    let y = Scale::of_losses(series.iter().flat_map(|s| heights(s)), LOGARITHMIC_ABOVE);
+    // Panels share their axis, but for parts whose losses would flatten all the others.
+    let tops: Vec<f64> = series.iter().map(|s| heights(s).filter(|h| h.is_finite()).fold(0.0, f64::max)).collect();
+    let is_outside = |top: f64| top > OUTSIDE * median(&tops);
+    let inside = series.iter().zip(&tops).filter(|(_, top)| !is_outside(**top)).flat_map(|(s, _)| heights(s));
+    let shared = Scale::of_losses(inside, LOGARITHMIC_ABOVE);
     let many_modes = keys.iter().any(|key| key.batch_norm != keys[0].batch_norm || key.from != keys[0].from);
-    let cell = |(key, series): (&LineKey, &Vec<Series>)| Cell {
+    let cell = |((key, series), &top): ((&LineKey, &Vec<Series>), &f64)| Cell {
         title: if many_modes { format!("{} ({})", key.mask, key.ends()) } else { key.mask.clone() },
         x: (alphas(series), "alpha".to_owned()),
-        y: (y, format!("{} loss (nats)", key.split)),
+        y: (
+            if is_outside(top) { Scale::of_losses(heights(series), LOGARITHMIC_ABOVE) } else { shared },
+            format!("{} loss (nats)", key.split),
+        ),
         series: series.clone(),
         level: None,
         landmarks: vec![],
     };
-    let cells: Vec<Cell> = keys.iter().zip(&series).map(cell).collect();
+    let cells: Vec<Cell> = keys.iter().zip(&series).zip(&tops).map(cell).collect();
     let columns = if cells.len() > 6 { 4 } else { 3 };
-    let heading = heading(format!("{sweep}: {what}"), vec![BANDS.to_owned()]);
+    let mut notes = vec![BANDS.to_owned()];
+    if tops.iter().any(|&top| is_outside(top)) {
+        notes.push(format!("Parts with losses above {OUTSIDE} times the median panel's have an axis of their own."));
+    }
+    let heading = heading(format!("{sweep}: {what}"), notes);
     grid::compose(&heading, &cells, columns, (200.0, 140.0), &legend(measured))
 }
 
