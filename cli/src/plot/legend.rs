@@ -19,7 +19,7 @@ pub struct Entry {
 const SIZES: [(f64, f64); 3] = [(10.0, 15.0), (9.0, 12.5), (8.0, 10.4)];
 const SWATCH: f64 = 16.0;
 const GAP: f64 = 6.0;
-const WIDEST_LABEL: f64 = 130.0;
+const WIDEST_LABEL: f64 = 240.0;
 const HEADING: f64 = 16.0;
 
 fn look(size: f64) -> Type {

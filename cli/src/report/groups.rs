@@ -110,7 +110,7 @@ fn labels(first: &[&Values], varying: &[(String, Vec<Value>)]) -> Vec<String> {
         classes = split;
         for (parts, value) in parts.iter_mut().zip(column) {
             if !value.is_null() {
-                parts.push(described(key, value, varying));
+                parts.push(described(key, &named(value, column), varying));
             }
         }
     }
@@ -145,6 +145,18 @@ fn described(key: &str, value: &Value, varying: &[(String, Vec<Value>)]) -> Stri
     format!("{}={}", if shared || last(key) == "name" { key.to_owned() } else { last(key) }, plain(value))
 }
 
+/// A table with a name, such as an optimiser, as `sgd` or, where others of `column` have that name, as
+/// `milestones(epochs=[2,4])` with what they do not share.
+fn named(value: &Value, column: &[Value]) -> Value {
+    let Some((table, name)) = value.as_object().zip(value["name"].as_str()) else {
+        return value.clone();
+    };
+    let same: Vec<&Value> = column.iter().filter(|other| other["name"] == name && *other != value).collect();
+    let own = table.iter().filter(|(key, own)| same.iter().any(|other| other[key.as_str()] != **own));
+    let own: Vec<String> = own.map(|(key, own)| format!("{key}={}", plain(own))).collect();
+    if own.is_empty() { name.into() } else { format!("{name}({})", own.join(", ")).into() }
+}
+
 /// A value without quotes; numbers in the shortest of their forms.
 pub fn plain(value: &Value) -> String {
     match value {
@@ -164,6 +176,19 @@ mod tests {
 
     fn of(texts: &[&str]) -> (Settings, Vec<usize>) {
         settings(&texts.iter().map(|text| values("mlp", text)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn tables_are_called_by_their_names_where_that_tells_them_apart() {
+        let (settings, _) = of(&[
+            r#"{"train.schedule":{"name":"milestones","epochs":[2,4]}}"#,
+            r#"{"train.schedule":{"name":"milestones","epochs":[3]}}"#,
+            r#"{"train.schedule":{"name":"constant"}}"#,
+        ]);
+        assert_eq!(
+            settings.labels,
+            ["schedule=milestones(epochs=[2,4])", "schedule=milestones(epochs=[3])", "schedule=constant"]
+        );
     }
 
     #[test]
