@@ -7,9 +7,9 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import sqlite3
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 ORDER = [
@@ -54,7 +54,7 @@ def verdict(claims: list[dict]) -> str:
     return ", ".join(parts) + "."
 
 
-def section(name: str, binary: str, out: Path) -> list[str]:
+def section(name: str, out: Path) -> list[str]:
     report = Path(".transect/reports") / f"small-{name}"
     if not (report / "report.json").exists():
         return []
@@ -67,7 +67,7 @@ def section(name: str, binary: str, out: Path) -> list[str]:
     if paper:
         text += [paper, ""]
     file = "the file that `transect suggest small-per-layer` writes" if name == "per-layer-suggested" else f"`sweeps/paper/small/{name}.toml`"
-    text += [f"Ours: {file}, {ran(binary, name)}.", ""]
+    text += [f"Ours: {file}, {ran(name)}.", ""]
     claims = statistics.get("claims") or []
     if claims:
         text += ["| claim | verdict | seen | n |", "|---|---|---|---|"]
@@ -89,12 +89,13 @@ def section(name: str, binary: str, out: Path) -> list[str]:
     return text
 
 
-def ran(binary: str, name: str) -> str:
-    """How many runs it has, and how long it took from its submission to its last point."""
-    answer = subprocess.run([binary, "status", f"small-{name}", "--json"], capture_output=True, text=True, check=True)
-    sweep = json.loads(answer.stdout)["sweep"]
-    began, ended = (datetime.fromisoformat(sweep[key]) for key in ("submitted_at", "finished_at"))
-    return f"{sweep['runs']} runs, {sweep['points']:,} points, {(ended - began).total_seconds() / 60:.1f} minutes"
+def ran(name: str) -> str:
+    """How many runs and points it has, and the work that they were, by the newest sweep of that name."""
+    query = """SELECT p.runs, p.points, (SELECT sum(j.seconds) FROM job_status AS j WHERE j.sweep_id = p.sweep_id)
+        FROM sweep_progress AS p WHERE p.name = ? ORDER BY p.submitted_at DESC LIMIT 1"""
+    with sqlite3.connect(".transect/transect.db") as database:
+        runs, points, seconds = database.execute(query, (f"small-{name}",)).fetchone()
+    return f"{runs} runs, {points:,} points, {seconds / 60:.0f} minutes of one core's work (shared runs included)"
 
 
 def seen(claim: dict) -> str:
@@ -118,7 +119,7 @@ def processor() -> str:
 
 
 def main() -> None:
-    binary, out = sys.argv[1], Path(sys.argv[2])
+    out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     text = [
         "# Reproduction",
@@ -135,7 +136,7 @@ def main() -> None:
         "",
     ]
     for name in ORDER:
-        text += section(name, binary, out)
+        text += section(name, out)
     Path("docs/reproduction.md").write_text("\n".join(text).rstrip() + "\n")
 
 

@@ -29,4 +29,4 @@ for file in sweeps/paper/small/*.toml; do
         $bin report small-per-layer-suggested
     fi
 done
-python3 scripts/reproduction.py "$bin" "$out"
+python3 scripts/reproduction.py "$out"

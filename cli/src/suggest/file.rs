@@ -26,11 +26,12 @@ pub fn text(sweep: &pb::Sweep, facts: &Facts, base: &Base, seed: u64) -> String 
     table(&mut out, &format!("[model.{}]", base.architecture), &base.options);
     table(&mut out, "[init]", &base.init);
     table(&mut out, "[train]", &base.train);
-    cases(&mut out, facts, base, seed);
+    let compared = cases(&mut out, facts, base, seed);
     let mut probe =
         Map::from_iter([("kind".to_owned(), Value::from("line")), ("layers".to_owned(), Value::from(vec!["all"]))]);
     probe.extend(base.probe.clone().unwrap_or_default());
     table(&mut out, "[[probe]]", &probe);
+    claims(&mut out, &compared);
     let _ = write!(
         out,
         "\n# Run it, and see whether a rule beats both the uniform recipe and its own control:\n\
@@ -64,7 +65,22 @@ fn head(sweep: &pb::Sweep, facts: &Facts, name: &str) -> String {
     out
 }
 
-fn cases(out: &mut String, facts: &Facts, base: &Base, seed: u64) {
+/// Asks of each rule whether it beats what it is compared with.
+fn claims(out: &mut String, compared: &[(&str, String)]) {
+    for (rule, with) in compared {
+        let _ = write!(
+            out,
+            "\n[[claim]]\ntext = {}\nmeasure = \"accuracy\"\nmore = {{ case = {} }}\nless = {{ case = {} }}\n",
+            quoted(&format!("Training by {rule} ends more accurate than {with}.")),
+            quoted(rule),
+            quoted(with)
+        );
+    }
+}
+
+/// Writes the cases; gives each rule with the cases that it is to beat.
+fn cases(out: &mut String, facts: &Facts, base: &Base, seed: u64) -> Vec<(&'static str, String)> {
+    let mut compared = vec![];
     out.push_str("\n# As before: the same training runs as in the sweep that this one comes from.\n");
     out.push_str("[[case]]\nlabel = \"uniform\"\n");
     for (number, rule) in RULES.iter().enumerate() {
@@ -80,14 +96,18 @@ fn cases(out: &mut String, facts: &Facts, base: &Base, seed: u64) {
             let _ = writeln!(out, "# {line}");
         }
         case(out, rule.name, facts, &overrides);
+        compared.push((rule.name, "uniform".to_owned()));
         match shuffled(&overrides, seed, number) {
             Some(dealt) => {
                 let _ = write!(out, "\n# Its control: the same overrides on other layers (shuffle seed {seed}).\n");
-                case(out, &format!("{}-control", rule.name), facts, &dealt);
+                let control = format!("{}-control", rule.name);
+                case(out, &control, facts, &dealt);
+                compared.push((rule.name, control));
             }
             None => out.push_str("# It has no control: the overrides are the same for all layers.\n"),
         }
     }
+    compared
 }
 
 fn case(out: &mut String, label: &str, facts: &Facts, overrides: &[Option<Override>]) {
