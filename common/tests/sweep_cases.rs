@@ -336,7 +336,7 @@ fn claims_are_read_and_change_no_run() {
     let file = SweepFile::parse(&format!("{plain}{claims}")).unwrap();
     assert_eq!(file.expand(&BTreeMap::new()).unwrap(), expand(&plain));
     assert_eq!(file.claims().len(), 2);
-    assert_eq!(file.claims()[1].expects, Expectation::Predicts(None));
+    assert_eq!(file.claims()[1].expects, Expectation::Predicts { sign: None, of: "accuracy".into() });
     let wrong = mistakes(&format!("{plain}[[claim]]\ntext = \"?\"\nmeasure = \"bump\"\n"));
     assert!(wrong[0].starts_with("7:1: claim: expects nothing that can be answered"), "{wrong:#?}");
 }

@@ -56,7 +56,7 @@ impl Answer {
 
 /// Answers a claim from what was measured; `rise` is that of the layers' set-back, in nats.
 pub fn answer(measured: &Measured, claim: &Claim, rise: f64) -> Answer {
-    let of = |run: &Run| number(measured, run, claim, rise);
+    let of = |run: &Run| number(measured, run, claim, &claim.measure, rise);
     let (seen, n, verdict, numbers) = match &claim.expects {
         Expectation::More { more, less } => {
             let pairs = pairs(measured, less, more, &of);
@@ -70,9 +70,9 @@ pub fn answer(measured: &Measured, claim: &Claim, rise: f64) -> Answer {
                 Err(silent) => silent_about(silent, pairs.len()),
             }
         }
-        Expectation::Predicts(sign) => {
-            let values: Vec<(f64, f64)> =
-                measured.runs.iter().filter_map(|run| Some((of(run)?, run.accuracy()?))).collect();
+        Expectation::Predicts { sign, of: other } => {
+            let pair = |run: &Run| Some((of(run)?, number(measured, run, claim, other, rise)?));
+            let values: Vec<(f64, f64)> = measured.runs.iter().filter_map(pair).collect();
             let (x, y): (Vec<f64>, Vec<f64>) = values.iter().copied().unzip();
             match stats::across(&x, &y, Method::Spearman) {
                 Ok(found) => {
@@ -129,16 +129,16 @@ fn shown(value: f64) -> String {
     format!("{value:.3}")
 }
 
-/// The claim's number of one run.
-fn number(measured: &Measured, run: &Run, claim: &Claim, rise: f64) -> Option<f64> {
-    if claim.measure == "accuracy" {
+/// A measure of one run, on the claim's line.
+fn number(measured: &Measured, run: &Run, claim: &Claim, measure: &str, rise: f64) -> Option<f64> {
+    if measure == "accuracy" {
         return run.accuracy();
     }
     let line = line(run, claim)?;
-    if claim.measure == "set_back" {
+    if measure == "set_back" {
         return set_back(line, rise);
     }
-    quantities(measured).iter().find(|quantity| quantity.key == claim.measure)?.of(run, line)
+    quantities(measured).iter().find(|quantity| quantity.key == measure)?.of(run, line)
 }
 
 /// The line that a claim is about: held at its end where it does not move as a whole.

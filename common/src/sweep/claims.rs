@@ -38,8 +38,13 @@ pub enum Expectation {
         /// Settings of the smaller.
         less: Map<String, Json>,
     },
-    /// Its rank correlation with final test accuracy over all runs has this sign, or is near 0 for `None`.
-    Predicts(Option<f64>),
+    /// Its rank correlation with another measure over all runs has this sign, or is near 0 for `None`.
+    Predicts {
+        /// 1, -1 or none.
+        sign: Option<f64>,
+        /// The other measure: final test accuracy, or a number of the same line.
+        of: String,
+    },
     /// Its mean over runs with these settings lies between the two (either may be infinite).
     Between {
         /// Settings of the runs; all when empty.
@@ -76,7 +81,7 @@ const fn setting(name: &'static str, kind: Kind, required: bool) -> Setting {
     Setting { name, kind, required }
 }
 
-static CLAIM: [Setting; 13] = [
+static CLAIM: [Setting; 14] = [
     setting("text", Kind::Name, true),
     setting("measure", Kind::Choice { what: "a measure", of: &MEASURES }, true),
     setting("mask", Kind::Mask, false),
@@ -94,6 +99,7 @@ static CLAIM: [Setting; 13] = [
     setting("above", Kind::Number(Domain::Finite), false),
     setting("below", Kind::Number(Domain::Finite), false),
     setting("predicts", Kind::Choice { what: "a sign", of: &["more", "less", "nothing"] }, false),
+    setting("predicted", Kind::Choice { what: "a measure", of: &MEASURES }, false),
 ];
 
 /// Reads every `[[claim]]`.
@@ -131,7 +137,8 @@ fn claim(node: &Node, report: &mut Report) -> Option<Claim> {
         (Some(more), Some(less), None, None, None) => Some(Expectation::More { more, less }),
         (None, None, Some(sign), None, None) => {
             let sign = [("more", 1.0), ("less", -1.0)].into_iter().find(|(name, _)| *name == sign);
-            Some(Expectation::Predicts(sign.map(|(_, sign)| sign)))
+            let of = text("predicted").unwrap_or_else(|| "accuracy".to_owned());
+            Some(Expectation::Predicts { sign: sign.map(|(_, sign)| sign), of })
         }
         (None, None, None, above, below) if above.is_some() || below.is_some() => Some(Expectation::Between {
             of: map("of").unwrap_or_default(),

@@ -22,7 +22,7 @@ pub fn chapter(subject: &Subject<'_>) -> Chapter {
         caption:
             "Each claim with a 95 % interval: it agrees when all of the interval is where the claim says, does not \
                   when none is, and cannot tell otherwise. Differences are paired by seed (Student's t); correlations \
-                  are Spearman's with final test accuracy (bootstrap), and count as none when all of the interval is \
+                  are Spearman's, with final test accuracy if nothing else is said (bootstrap), and count as none when all of the interval is \
                   within 0.5 of 0."
                 .to_owned(),
         header: ["claim", "verdict", "measure", "seen", "n"].map(str::to_owned).to_vec(),
