@@ -6,7 +6,7 @@ use transect_common::sweep::{Claim, Expectation};
 
 use super::layers::set_back;
 use super::measured::{Line, LineKey, Measured, Run};
-use super::quantities::quantities;
+use super::quantities::{Quantity, quantities};
 
 /// Two numbers whose rank correlation is within this of 0 with all its interval have nothing to do with each other.
 const NEAR_NOTHING: f64 = 0.5;
@@ -56,7 +56,9 @@ impl Answer {
 
 /// Answers a claim from what was measured; `rise` is that of the layers' set-back, in nats.
 pub fn answer(measured: &Measured, claim: &Claim, rise: f64) -> Answer {
-    let of = |run: &Run| number(measured, run, claim, &claim.measure, rise);
+    let quantities = quantities(measured);
+    let number = |run: &Run, measure: &str| number(&quantities, run, claim, measure, rise);
+    let of = |run: &Run| number(run, &claim.measure);
     let (seen, n, verdict, numbers) = match &claim.expects {
         Expectation::More { more, less } => {
             let pairs = pairs(measured, less, more, &of);
@@ -71,7 +73,7 @@ pub fn answer(measured: &Measured, claim: &Claim, rise: f64) -> Answer {
             }
         }
         Expectation::Predicts { sign, of: other } => {
-            let pair = |run: &Run| Some((of(run)?, number(measured, run, claim, other, rise)?));
+            let pair = |run: &Run| Some((of(run)?, number(run, other)?));
             let values: Vec<(f64, f64)> = measured.runs.iter().filter_map(pair).collect();
             let (x, y): (Vec<f64>, Vec<f64>) = values.iter().copied().unzip();
             match stats::across(&x, &y, Method::Spearman) {
@@ -130,7 +132,7 @@ fn shown(value: f64) -> String {
 }
 
 /// A measure of one run, on the claim's line.
-fn number(measured: &Measured, run: &Run, claim: &Claim, measure: &str, rise: f64) -> Option<f64> {
+fn number(quantities: &[Quantity], run: &Run, claim: &Claim, measure: &str, rise: f64) -> Option<f64> {
     if measure == "accuracy" {
         return run.accuracy();
     }
@@ -138,7 +140,7 @@ fn number(measured: &Measured, run: &Run, claim: &Claim, measure: &str, rise: f6
     if measure == "set_back" {
         return set_back(line, rise);
     }
-    quantities(measured).iter().find(|quantity| quantity.key == measure)?.of(run, line)
+    quantities.iter().find(|quantity| quantity.key == measure)?.of(run, line)
 }
 
 /// The line that a claim is about: held at its end where it does not move as a whole.

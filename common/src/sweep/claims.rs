@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::overlay::undotted;
+use super::overlay::{flattened, undotted};
 use super::report::Report;
 use super::schema::{Domain, Kind, Setting};
 use super::settings::{table, unknown};
-use super::tree::{Entry, Node, Value};
+use super::tree::{Node, Value};
 use super::value::one;
 
 /// Something that is expected of the runs of a sweep, with the place it is measured at.
@@ -172,23 +172,10 @@ fn claim(node: &Node, report: &mut Report) -> Option<Claim> {
 /// Settings of some runs, by their dotted names.
 fn settings(key: &str, node: &Node, report: &mut Report) -> Option<Json> {
     let entries = undotted(table(key, node, report)?);
-    let mut flat = Map::new();
-    flatten("", &entries, &mut flat);
+    let flat: Map<String, Json> = flattened(&entries).into_iter().map(|(key, node)| (key, node.json())).collect();
     if flat.is_empty() {
         report.add(node.at, key, "names no runs; give settings and their values");
         return None;
     }
     Some(Json::Object(flat))
-}
-
-fn flatten(prefix: &str, entries: &[Entry], out: &mut Map<String, Json>) {
-    for entry in entries {
-        let key = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
-        match &entry.node.value {
-            Value::Table(inner) => flatten(&key, inner, out),
-            _ => {
-                out.insert(key, entry.node.json());
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@ use super::axes::Settings;
 use super::cases::Case;
 use super::check::Work;
 use super::check_data::sets;
-use super::expander::Expander;
+use super::expander::{Expander, Led, named};
 use super::probes::{Probe, Target, lines, patterns_match};
 use super::report::Report;
 use super::{Axis, Expansion, Import, SweepFile};
@@ -90,10 +90,19 @@ pub(super) fn expand(
                 let model = spec.model.describe(input, classes);
                 lines(&file.probes, &model.expect("models were checked against their data"), &spec.data)
             });
-            let lines =
-                lines.iter().filter_map(|(line, target)| expander.led(index, &picks, &spec, line, target.as_ref()));
-            let lines: Vec<LineSpec> = lines.collect();
-            expander.runs[place].lines = lines;
+            let name = named(index, &picks);
+            // Many lines of a run lead to one place, which is found once.
+            let mut leads: HashMap<&Target, Option<Led>> = HashMap::new();
+            let mut filled = vec![];
+            for (line, target) in lines.iter() {
+                let Some(target) = target else {
+                    filled.push(line.clone());
+                    continue;
+                };
+                let led = leads.entry(target).or_insert_with(|| expander.led(index, &picks, &spec, target));
+                filled.extend(led.as_ref().and_then(|led| expander.line(&name, line, led)));
+            }
+            expander.runs[place].lines = filled;
         }
     }
     let axes = axes(&file.cases);

@@ -1,6 +1,6 @@
 //! From picks to runs, and from what a run needs to the runs that it needs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value as Json};
 
@@ -21,7 +21,23 @@ use crate::model::{Description, ModelSpec};
 use crate::run::{InitSpec, LayerStart, Origin, RunSpec, Source, Tag, TrainSpec};
 
 /// A run by its case and its picks, sorted.
-type Name = (usize, Vec<Pick>);
+pub(super) type Name = (usize, Vec<Pick>);
+
+/// Where lines of one run lead.
+pub(super) enum Led {
+    /// To a random initialisation with this seed.
+    Init(u64),
+    /// To another run.
+    Run {
+        /// Where the file says so.
+        at: usize,
+        run: RunDigest,
+        is_itself: bool,
+        /// What it keeps.
+        tags: BTreeSet<Tag>,
+        name: Name,
+    },
+}
 
 /// Makes runs, each once, and remembers which others they need.
 pub(super) struct Expander<'a> {
@@ -255,37 +271,16 @@ impl<'a> Expander<'a> {
         false
     }
 
-    /// The line with the run that it leads to filled in. None when that is the run itself, or is wrong.
-    pub fn led(
-        &mut self,
-        case: usize,
-        picks: &[Pick],
-        spec: &RunSpec,
-        line: &LineSpec,
-        target: Option<&Target>,
-    ) -> Option<LineSpec> {
+    /// Where lines of the run `spec` lead. None when that is wrong.
+    pub fn led(&mut self, case: usize, picks: &[Pick], spec: &RunSpec, target: &Target) -> Option<Led> {
         let target = match target {
-            None => return Some(line.clone()),
-            Some(Target::Init(seed)) => {
-                return Some(LineSpec { elsewhere: Some(Elsewhere::Init { seed: *seed }), ..line.clone() });
-            }
-            Some(Target::Case(label)) => {
-                self.cases.iter().position(|case| case.label.as_deref() == Some(label.as_str()))?
-            }
-            Some(Target::With(with)) => *self.cases[case].ends.get(with)?,
+            Target::Init(seed) => return Some(Led::Init(*seed)),
+            Target::Case(label) => self.cases.iter().position(|case| case.label.as_deref() == Some(label.as_str()))?,
+            Target::With(with) => *self.cases[case].ends.get(with)?,
         };
         let at = self.cases[target].at;
         let other_picks = self.matched(at, case, picks, target)?;
         let other = self.spec(target, &other_picks, &mut vec![])?;
-        let run = other.digest();
-        if run == spec.digest() && line.from == line.to {
-            return None;
-        }
-        if !other.tags().contains(&line.to) {
-            let message = format!("the run that a line leads to does not keep `{}`; add it to its train.keep", line.to);
-            self.report.add(at, "probe.to", message);
-            return None;
-        }
         let describe = |spec: &RunSpec| spec.model.describe(spec.data.input(), spec.data.classes()).ok();
         if describe(spec).map(|d| d.parameters) != describe(&other).map(|d| d.parameters) {
             let message = format!(
@@ -296,8 +291,31 @@ impl<'a> Expander<'a> {
             self.report.add(at, "probe.to", message);
             return None;
         }
-        self.needed.push((named(target, &other_picks), named(case, picks)));
-        Some(LineSpec { elsewhere: Some(Elsewhere::Run { run }), ..line.clone() })
+        let run = other.digest();
+        let is_itself = run == spec.digest();
+        Some(Led::Run { at, run, is_itself, tags: other.tags(), name: named(target, &other_picks) })
+    }
+
+    /// The line with its other end filled in. None when it leads to the run itself, or is wrong. `name` is the run's.
+    pub fn line(&mut self, name: &Name, line: &LineSpec, led: &Led) -> Option<LineSpec> {
+        let elsewhere = match led {
+            Led::Init(seed) => Elsewhere::Init { seed: *seed },
+            Led::Run { is_itself: true, .. } if line.from == line.to => return None,
+            Led::Run { at, tags, .. } if !tags.contains(&line.to) => {
+                let message =
+                    format!("the run that a line leads to does not keep `{}`; add it to its train.keep", line.to);
+                self.report.add(*at, "probe.to", message);
+                return None;
+            }
+            Led::Run { run, name: other, .. } => {
+                let need = (other.clone(), name.clone());
+                if self.needed.last() != Some(&need) {
+                    self.needed.push(need);
+                }
+                Elsewhere::Run { run: run.clone() }
+            }
+        };
+        Some(LineSpec { elsewhere: Some(elsewhere), ..line.clone() })
     }
 
     /// Picks of case `target` that have the values of this run on every axis that it has.
@@ -332,7 +350,7 @@ impl<'a> Expander<'a> {
     }
 }
 
-fn named(case: usize, picks: &[Pick]) -> Name {
+pub(super) fn named(case: usize, picks: &[Pick]) -> Name {
     let mut picks = picks.to_vec();
     picks.sort_unstable();
     (case, picks)

@@ -4,10 +4,11 @@ use super::tree::{Entry, Node, Value};
 
 /// Tables whose settings are laid over one by one; whatever else is said anew replaces what was said. Below `model`, the
 /// options of each architecture are such tables too.
-const MERGED: [&str; 10] = [
+const MERGED: [&str; 11] = [
     "data",
     "model",
     "init",
+    "init.layers",
     "train",
     "data.augment",
     "data.corruption",
@@ -30,7 +31,7 @@ fn laid_over(path: &str, base: &[Entry], over: &[Entry], is_all_merged: bool) ->
             continue;
         };
         let key = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-        let is_merged = is_all_merged || MERGED.contains(&key.as_str()) || path == "model" || key == "init.layers";
+        let is_merged = is_all_merged || MERGED.contains(&key.as_str()) || path == "model";
         below.node = match (&below.node.value, &entry.node.value) {
             // Another name brings other settings: nothing of the old one stays.
             (Value::Table(old), Value::Table(new))
@@ -59,6 +60,20 @@ pub(super) fn undotted(entries: &[Entry]) -> Vec<Entry> {
         all = laid_over("", &all, &[nested], true);
     }
     all
+}
+
+/// Dotted names of nested tables, each with its value.
+pub(super) fn flattened(entries: &[Entry]) -> Vec<(String, &Node)> {
+    let mut flat = vec![];
+    for entry in entries {
+        match &entry.node.value {
+            Value::Table(inner) => {
+                flat.extend(flattened(inner).into_iter().map(|(key, node)| (format!("{}.{key}", entry.key), node)));
+            }
+            _ => flat.push((entry.key.clone(), &entry.node)),
+        }
+    }
+    flat
 }
 
 /// The table `key` among `entries`, without the settings in `names`.

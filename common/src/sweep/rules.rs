@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::axes::{Pick, Settings};
 use super::cases::Case;
 use super::nearest::nearest;
-use super::overlay::undotted;
+use super::overlay::{flattened, undotted};
 use super::report::Report;
 use super::settings::table;
 use super::tree::{Entry, Node, Value};
@@ -70,8 +70,7 @@ fn is_same(a: &Json, b: &Json) -> bool {
 
 fn rule(key: &str, node: &Node, cases: &[Case], report: &mut Report) -> Option<Rule> {
     let entries = undotted(table(key, node, report)?);
-    let mut rule = vec![];
-    flattened("", &entries, &mut rule);
+    let rule = flattened(&entries);
     if rule.is_empty() {
         report.add(node.at, key, "an empty rule matches every run; name a setting and its value");
         return None;
@@ -103,17 +102,6 @@ fn rule(key: &str, node: &Node, cases: &[Case], report: &mut Report) -> Option<R
         read.push((name, values));
     }
     (report.len() == before).then_some(read)
-}
-
-/// Dotted names of nested tables.
-fn flattened<'a>(prefix: &str, entries: &'a [Entry], out: &mut Vec<(String, &'a Node)>) {
-    for entry in entries {
-        let key = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
-        match &entry.node.value {
-            Value::Table(inner) => flattened(&key, inner, out),
-            _ => out.push((key, &entry.node)),
-        }
-    }
 }
 
 /// Lets the axes of each group of `zip` go along with each other, in every case that has them.
