@@ -76,6 +76,8 @@ spelled!(
         Run => "run",
         /// The machine's: the job is tried again.
         Machine => "machine",
+        /// Nobody's: the worker fell silent while it held the job. Tried again, up to [`MAX_LOST_LEASES`] times in a row.
+        Gone => "gone",
     }
 );
 
@@ -148,6 +150,7 @@ pub enum AfterFailure {
 pub fn after_failure(class: ErrorClass, failures: u32, max_attempts: u32) -> AfterFailure {
     match class {
         ErrorClass::Machine if failures < max_attempts => AfterFailure::RetryIn(backoff(failures)),
+        ErrorClass::Gone => after_lost_lease(failures),
         ErrorClass::Machine | ErrorClass::Run => AfterFailure::SetAside,
     }
 }

@@ -13,6 +13,7 @@ pub mod mask;
 pub mod model;
 pub mod permute;
 pub mod run;
+pub mod schedule;
 pub mod shape;
 pub mod stats;
 pub mod sweep;

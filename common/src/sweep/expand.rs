@@ -107,7 +107,7 @@ pub(super) fn expand(
     }
     let axes = axes(&file.cases);
     let runs = expander.finish(&file.rules);
-    Expansion { name: file.name.clone(), axes, runs }
+    Expansion { name: file.name.clone(), axes, runs, schedule: file.schedule.clone() }
 }
 
 /// The axes of every case. Those of one setting are one axis, as are those that hang on different values of another;

@@ -10,10 +10,12 @@ use super::overlay::overlay;
 use super::probes::{self, Probe};
 use super::report::Report;
 use super::rules::{Rules, zip};
+use super::scheduling::schedule;
 use super::schema::{self, Kind};
 use super::settings::{imported, section, unknown};
 use super::tree::{Entry, Value, parse};
 use super::value::one;
+use crate::schedule::Schedule;
 
 /// What a sweep file says.
 pub(super) struct Read {
@@ -22,6 +24,7 @@ pub(super) struct Read {
     pub rules: Rules,
     pub probes: Vec<Probe>,
     pub claims: Vec<Claim>,
+    pub schedule: Schedule,
 }
 
 /// Reads a sweep file and the files that it extends. `None` when something is wrong, which is then in `report`.
@@ -37,6 +40,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Read> {
     }
     let (probes, ends) = find("probe").map_or_else(Default::default, |entry| probes::probes(&entry.node, report));
     let claims = find("claim").map_or_else(Vec::new, |entry| claims(&entry.node, report));
+    let schedule = find("schedule").map_or_else(Schedule::default, |entry| schedule(&entry.node, report));
     let before = report.len();
     let mut cases = match find("imported") {
         Some(entry) => walked(entry, &entries, report),
@@ -64,7 +68,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Read> {
         }
         work.fits(&probes, report);
     }
-    Some(Read { name: name?.text().to_owned(), cases, rules, probes, claims })
+    Some(Read { name: name?.text().to_owned(), cases, rules, probes, claims, schedule })
 }
 
 /// The tables of the sweep file, laid over those of the files that it extends.

@@ -20,6 +20,7 @@ mod probes;
 mod recipes;
 mod report;
 mod rules;
+mod scheduling;
 mod schema;
 mod settings;
 mod starts;
@@ -39,6 +40,7 @@ use crate::digest::{ArtifactDigest, RunDigest};
 use crate::line::LineSpec;
 use crate::model::ModelSpec;
 use crate::run::{RunSpec, Tag};
+use crate::schedule::Schedule;
 
 pub use bundle::{extended_path, extends_of, with_base};
 pub use claims::{Claim, Expectation};
@@ -150,6 +152,8 @@ pub struct Expansion {
     pub axes: Vec<Axis>,
     /// Runs, deduplicated by digest, in the product's order (the last axis fastest).
     pub runs: Vec<ExpandedRun>,
+    /// How it wants to be scheduled.
+    pub schedule: Schedule,
 }
 
 /// A sweep file that was read and checked.
@@ -161,6 +165,7 @@ pub struct SweepFile {
     rules: Rules,
     probes: Vec<Probe>,
     claims: Vec<Claim>,
+    schedule: Schedule,
 }
 
 impl SweepFile {
@@ -182,8 +187,9 @@ impl SweepFile {
         let mut report = Report::default();
         let file = file::read(text, &mut report);
         report.finish(&source)?;
-        let file::Read { name, cases, rules, probes, claims } = file.expect("a file without mistakes was read whole");
-        Ok(Self { source, name, cases, rules, probes, claims })
+        let file::Read { name, cases, rules, probes, claims, schedule } =
+            file.expect("a file without mistakes was read whole");
+        Ok(Self { source, name, cases, rules, probes, claims, schedule })
     }
 
     /// Reads a sweep file from bytes, which may not be UTF-8.

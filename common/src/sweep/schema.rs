@@ -436,9 +436,9 @@ pub(super) static PROBE: [Setting; 14] = [
 ];
 
 /// Names of the top-level tables.
-pub(super) const TABLES: [&str; 13] = [
+pub(super) const TABLES: [&str; 14] = [
     "name", "extends", "data", "model", "init", "train", "imported", "case", "zip", "exclude", "include", "probe",
-    "claim",
+    "claim", "schedule",
 ];
 
 /// What a case, or a run that another starts from, may say otherwise.
@@ -458,8 +458,14 @@ pub(super) fn all_names() -> Vec<String> {
         }
     }
     let mut names = vec!["name".to_owned(), "model.architecture".to_owned()];
-    let sections: [(&str, &[Setting]); 5] =
-        [("data", &DATA), ("init", &INIT), ("train", &TRAIN), ("imported", &IMPORTED), ("probe", &PROBE)];
+    let sections: [(&str, &[Setting]); 6] = [
+        ("data", &DATA),
+        ("init", &INIT),
+        ("train", &TRAIN),
+        ("imported", &IMPORTED),
+        ("probe", &PROBE),
+        ("schedule", &super::scheduling::SCHEDULE),
+    ];
     for (prefix, settings) in sections {
         collect(prefix, settings, &mut names);
     }

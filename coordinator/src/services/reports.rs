@@ -7,7 +7,7 @@ use transect_common::pb::report_request::Row as Wire;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::status::cut;
-use crate::store::{Attempt, Epoch, JobAttempt, JobId, Point, Refusal, RefusalReason, ReportRow, Row};
+use crate::store::{Attempt, Epoch, JobAttempt, JobId, Point, Refusal, RefusalReason, ReportRow, Row, Snapshot};
 
 /// Longest text of an error that is kept, in bytes.
 const MAX_MESSAGE: usize = 8 << 10;
@@ -31,7 +31,7 @@ impl Rows {
             return Ok(());
         }
         let mut row = request.row.ok_or_else(|| "the row says nothing".to_owned()).and_then(row);
-        if let Ok(Row::Checkpoint { artifact, bytes, .. }) = &row {
+        if let Ok(Row::Checkpoint { artifact, bytes, .. } | Row::Snapshot(Snapshot { artifact, bytes, .. })) = &row {
             let stored = artifacts.size(artifact)?;
             if stored != Some(*bytes) {
                 let found = stored.map_or("it is not stored".to_owned(), |stored| format!("{stored} are stored"));
@@ -81,6 +81,13 @@ fn row(wire: Wire) -> Result<Row, String> {
             let split = if row.split.is_empty() { None } else { Some(split(&row.split)?) };
             check("value", row.value, row.value.is_finite(), "finite")?;
             Ok(Row::Measure { name: row.name, split, value: row.value })
+        }
+        Wire::Snapshot(row) => {
+            let artifact = row.artifact.parse().map_err(|e| format!("artifact: {e}"))?;
+            if row.step == 0 || row.threads == 0 {
+                return Err("a snapshot is taken after at least 1 step, with at least 1 thread".to_owned());
+            }
+            Ok(Row::Snapshot(Snapshot { artifact, bytes: row.bytes, step: row.step, threads: row.threads }))
         }
         Wire::Done(row) => {
             check("seconds", row.seconds, not_negative(row.seconds), "finite and at least 0")?;

@@ -7,11 +7,12 @@ use tracing::{Instrument as _, info, info_span};
 use transect_common::job::JobState;
 use transect_common::pb;
 use transect_common::pb::sweep_service_server::SweepService;
+use transect_common::schedule::{self, MAX_PRIORITY, MAX_SHARE, Offer};
 
 use super::paging::{MAX_ROWS, chunks, fill, page_size, page_token};
 use super::{Shared, imports, now, plan, translate, watch};
 use crate::status::{invalid, stopping};
-use crate::store::{CheckpointsOf, JobId, NewSweep, Page, Retry, Store, SweepId};
+use crate::store::{Adjust, CheckpointsOf, JobId, NewSweep, Page, Retry, Store, SweepId, WorkerInfo, WorkerState};
 
 /// Longest idempotency key, in characters.
 const MAX_KEY: usize = 128;
@@ -75,6 +76,57 @@ impl SweepService for Service {
         let next_page_token = page.next.map(|id| id.to_string()).unwrap_or_default();
         let sweeps = page.rows.into_iter().map(translate::sweep).collect();
         Ok(Response::new(pb::ListResponse { sweeps, next_page_token }))
+    }
+
+    async fn pause(&self, request: Request<pb::PauseRequest>) -> Result<Response<pb::PauseResponse>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        self.store().pause(id, now()).await?;
+        info!(sweep = %id, "sweep paused");
+        Ok(Response::new(pb::PauseResponse { sweep: self.sweep(id).await? }))
+    }
+
+    async fn resume(&self, request: Request<pb::ResumeRequest>) -> Result<Response<pb::ResumeResponse>, Status> {
+        let id = self.store().find_sweep(&request.get_ref().sweep).await?;
+        self.store().unpause(id, now()).await?;
+        info!(sweep = %id, "sweep goes on");
+        Ok(Response::new(pb::ResumeResponse { sweep: self.sweep(id).await? }))
+    }
+
+    async fn adjust(&self, request: Request<pb::AdjustRequest>) -> Result<Response<pb::AdjustResponse>, Status> {
+        let pb::AdjustRequest { sweep, priority, share, max_workers } = request.into_inner();
+        if let Some(priority) = priority.filter(|priority| !(-MAX_PRIORITY..=MAX_PRIORITY).contains(priority)) {
+            let bounds = format!("{priority} is not in [-{MAX_PRIORITY}, {MAX_PRIORITY}]");
+            return Err(invalid("priority", bounds));
+        }
+        if let Some(share) = share.filter(|share| !(*share > 0.0 && *share <= MAX_SHARE)) {
+            return Err(invalid("share", format!("{share} is not above 0 and at most {MAX_SHARE}")));
+        }
+        let id = self.store().find_sweep(&sweep).await?;
+        self.store().adjust(id, Adjust { priority, share, max_workers }, now()).await?;
+        info!(sweep = %id, ?priority, ?share, ?max_workers, "sweep adjusted");
+        Ok(Response::new(pb::AdjustResponse { sweep: self.sweep(id).await? }))
+    }
+
+    async fn explain(&self, request: Request<pb::ExplainRequest>) -> Result<Response<pb::ExplainResponse>, Status> {
+        let id = request.get_ref().job_id;
+        let job = i64::try_from(id).map(JobId).map_err(|_| invalid("job_id", format!("there is no job {id}")))?;
+        let explained = self.store().explain(job, now()).await?;
+        let workers = self.store().workers().await?;
+        let there: Vec<(String, Offer)> = workers
+            .into_iter()
+            .filter(|worker| worker.state != WorkerState::Gone)
+            .map(|worker| {
+                let is_closed = worker.state != WorkerState::Live;
+                let WorkerInfo { device, memory_bytes, labels, .. } = worker.info;
+                (worker.name, Offer { device, memory_bytes, labels, seconds_left: None, is_closed })
+            })
+            .collect();
+        let reasons = schedule::explain(&explained.facts, &there).into_iter();
+        Ok(Response::new(pb::ExplainResponse {
+            job: Some(translate::job(explained.job)),
+            reasons: reasons.map(|reason| pb::Reason { code: reason.code.to_owned(), text: reason.text }).collect(),
+            sweeps: explained.sweeps.into_iter().map(|(id, name)| format!("{id} {name}")).collect(),
+        }))
     }
 
     type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;
@@ -190,6 +242,15 @@ impl SweepService for Service {
         let checkpoints = self.store().checkpoints(&of).await?;
         let checkpoints = checkpoints.into_iter().map(translate::checkpoint).collect();
         Ok(Response::new(pb::CheckpointsResponse { checkpoints }))
+    }
+
+    async fn release_worker(
+        &self,
+        request: Request<pb::ReleaseWorkerRequest>,
+    ) -> Result<Response<pb::ReleaseWorkerResponse>, Status> {
+        let worker = self.store().release_worker(&request.get_ref().worker, now()).await?;
+        info!(worker = worker.name, "worker released from quarantine");
+        Ok(Response::new(pb::ReleaseWorkerResponse { worker: Some(translate::worker(worker)) }))
     }
 
     async fn workers(&self, _: Request<pb::WorkersRequest>) -> Result<Response<pb::WorkersResponse>, Status> {

@@ -25,6 +25,11 @@ pub fn sweep(sweep: Sweep) -> pb::Sweep {
         train_jobs: sweep.train_jobs,
         train_done: sweep.train_done,
         points_expected: sweep.points_expected,
+        priority: sweep.priority,
+        share: sweep.share,
+        max_workers: sweep.max_workers,
+        workers: u32::try_from(sweep.workers).unwrap_or(u32::MAX),
+        seconds_left: sweep.seconds_left,
     }
 }
 
@@ -144,18 +149,33 @@ pub fn worker(worker: Worker) -> pb::Worker {
         seen_at: worker.seen_at.to_string(),
         leased: u32::try_from(worker.leased).unwrap_or(u32::MAX),
         done: worker.done,
+        failures: worker.failures,
+        quarantined_until: worker.quarantined_until.map(|at| at.to_string()),
     }
 }
 
 fn info_to_wire(info: WorkerInfo) -> pb::WorkerInfo {
-    let WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version } = info;
-    pb::WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version }
+    let WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version, labels } =
+        info;
+    let labels = labels.into_iter().collect();
+    pb::WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version, labels }
 }
 
 pub fn info_from_wire(info: pb::WorkerInfo) -> WorkerInfo {
-    let pb::WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version } =
-        info;
-    WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version }
+    let pb::WorkerInfo {
+        host,
+        pid,
+        device,
+        device_name,
+        memory_bytes,
+        libtorch,
+        cpu_capability,
+        threads,
+        version,
+        labels,
+    } = info;
+    let labels = labels.into_iter().collect();
+    WorkerInfo { host, pid, device, device_name, memory_bytes, libtorch, cpu_capability, threads, version, labels }
 }
 
 pub fn job_attempt(job: JobAttempt) -> pb::JobAttempt {
@@ -185,5 +205,11 @@ pub fn lease(lease: Lease) -> pb::LeaseResponse {
             .map(|(run, tag, artifact)| pb::RunArtifact { run: run.into(), tag: tag.into(), artifact: artifact.into() })
             .collect(),
         artifacts: lease.artifacts.into_iter().map(String::from).collect(),
+        snapshot: lease.snapshot.map(|snapshot| pb::Snapshot {
+            artifact: snapshot.artifact.into(),
+            bytes: snapshot.bytes,
+            step: snapshot.step,
+            threads: snapshot.threads,
+        }),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::stream::{BoxStream, unfold};
+use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
@@ -88,7 +90,8 @@ impl WorkerService for Service {
         }
         let runs = request.cached_runs.iter().take(100).map(|run| run.parse::<RunDigest>());
         let cached_runs = runs.collect::<Result<_, _>>().map_err(|e| invalid("cached_runs", format!("{e}")))?;
-        let wish = LeaseWish { worker, max_jobs: request.max_jobs.max(1), cached_runs };
+        let seconds_left = request.seconds_left.filter(|seconds| seconds.is_finite());
+        let wish = LeaseWish { worker, max_jobs: request.max_jobs.max(1), cached_runs, seconds_left };
         let deadline = Instant::now() + Duration::from_secs(request.wait_seconds.into());
         let lease = tokio::select! {
             biased;
@@ -159,12 +162,30 @@ impl WorkerService for Service {
         Ok(Response::new(pb::ReportResponse { stored: reported.stored, refused: refused.collect() }))
     }
 
+    type SignalsStream = BoxStream<'static, Result<pb::SignalsResponse, Status>>;
+
+    async fn signals(&self, request: Request<pb::SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
+        worker_id(&request.get_ref().worker_id)?;
+        Ok(Response::new(signals(self.shared.clone()).boxed()))
+    }
+
     async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveResponse>, Status> {
         let worker = worker_id(&request.get_ref().worker_id)?;
         let released = self.shared.store.leave(worker, now()).await?;
         info!(%worker, released, "worker left");
         Ok(Response::new(pb::LeaveResponse { released: u32::try_from(released).unwrap_or(u32::MAX) }))
     }
+}
+
+/// A message whenever jobs were taken from those who hold them, until the coordinator stops.
+fn signals(shared: Shared) -> impl Stream<Item = Result<pb::SignalsResponse, Status>> + Send {
+    let stops = shared.store.stops();
+    unfold((shared, stops), |(shared, mut stops)| async move {
+        tokio::select! {
+            () = shared.stop.cancelled() => None,
+            changed = stops.changed() => changed.ok().map(|()| (Ok(pb::SignalsResponse {}), (shared, stops))),
+        }
+    })
 }
 
 fn log_ends(worker: WorkerId, rows: &[crate::store::ReportRow]) {

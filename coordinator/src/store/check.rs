@@ -19,6 +19,8 @@ pub(super) enum JobSpec {
 pub(super) fn check(job: &JobSpec, row: &Row) -> Result<(), String> {
     match (job, row) {
         (JobSpec::Train(run), Row::Epoch(epoch)) => check_epoch(run, epoch),
+        (JobSpec::Train(_), Row::Snapshot(_)) => Ok(()),
+        (JobSpec::Line(_), Row::Snapshot(_)) => Err("a line job has no snapshots".to_owned()),
         (JobSpec::Train(run), Row::Checkpoint { tag, .. }) => {
             if run.tags().contains(tag) {
                 Ok(())

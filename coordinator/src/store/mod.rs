@@ -122,6 +122,18 @@ pub trait Store: Send + Sync + 'static {
     /// it did: its lines, and the trainings and lines that need its run, however indirectly. The sweep is live again if anything was queued. Returns how many of its jobs that were.
     async fn retry(&self, sweep: SweepId, which: Retry, now: Timestamp) -> Result<u64>;
 
+    /// Holds a sweep back: none of its jobs is leased; what another live sweep needs goes on in that one's name.
+    async fn pause(&self, sweep: SweepId, now: Timestamp) -> Result<()>;
+
+    /// Lets a paused sweep go on.
+    async fn unpause(&self, sweep: SweepId, now: Timestamp) -> Result<()>;
+
+    /// Changes how a sweep is scheduled.
+    async fn adjust(&self, sweep: SweepId, adjust: Adjust, now: Timestamp) -> Result<()>;
+
+    /// What there is to say about a job. `NotFound`.
+    async fn explain(&self, job: JobId, now: Timestamp) -> Result<Explained>;
+
     /// Those of `runs` whose training is done.
     async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>>;
 
@@ -177,6 +189,9 @@ pub trait Store: Send + Sync + 'static {
     /// All workers: live, draining, gone; then by name.
     async fn workers(&self) -> Result<Vec<Worker>>;
 
+    /// Ends the quarantine of the worker of that id (`w-3`) or name. `NotFound`.
+    async fn release_worker(&self, id_or_name: &str, now: Timestamp) -> Result<Worker>;
+
     /// How much there is.
     async fn counts(&self) -> Result<Counts>;
 
@@ -185,6 +200,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A number that changes after every committed write of this process.
     fn changed(&self) -> watch::Receiver<u64>;
+
+    /// A number that changes when jobs may have been taken from workers that hold them, by any process on this database.
+    fn stops(&self) -> watch::Receiver<u64>;
 
     /// Waits for open work and closes the database; later calls fail.
     async fn close(&self);

@@ -7,6 +7,7 @@ use transect_common::digest::{ArtifactDigest, RunDigest};
 use transect_common::job::{ErrorClass, JobKind, JobState};
 use transect_common::model::ModelSpec;
 use transect_common::run::Tag;
+use transect_common::schedule::JobFacts;
 use transect_common::sweep::Expansion;
 
 use super::{Attempt, Epoch, JobId, SweepId, Timestamp};
@@ -45,6 +46,8 @@ pub struct Submitted {
 pub enum SweepState {
     /// Some job is queued or leased.
     Running,
+    /// Likewise, and it is held back.
+    Paused,
     /// Every job is done.
     Done,
     /// Nothing is left to do, and something failed.
@@ -58,6 +61,7 @@ impl SweepState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -66,7 +70,9 @@ impl SweepState {
 
     /// The state of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Running, Self::Done, Self::Failed, Self::Cancelled].into_iter().find(|state| state.name() == name)
+        [Self::Running, Self::Paused, Self::Done, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 
@@ -105,6 +111,38 @@ pub struct Sweep {
     pub train_jobs: u64,
     /// Training jobs that are done.
     pub train_done: u64,
+    /// Its priority.
+    pub priority: i32,
+    /// Its share.
+    pub share: f64,
+    /// Its limit.
+    pub max_workers: Option<u32>,
+    /// Workers at work for it now.
+    pub workers: u64,
+    /// Seconds until it is done, learned from what is done; none while nothing is known, and once it has ended.
+    pub seconds_left: Option<f64>,
+}
+
+/// What to change of a sweep's scheduling; what is none stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Adjust {
+    /// Its priority.
+    pub priority: Option<i32>,
+    /// Its share.
+    pub share: Option<f64>,
+    /// Its limit; 0 for no limit.
+    pub max_workers: Option<u32>,
+}
+
+/// Why a job is where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// The job.
+    pub job: Job,
+    /// Every sweep that needs it, newest first, with its name.
+    pub sweeps: Vec<(SweepId, String)>,
+    /// What the reasons are made of.
+    pub facts: JobFacts,
 }
 
 /// What one leased training job is doing.

@@ -30,6 +30,8 @@ pub struct WorkerInfo {
     pub threads: u32,
     /// Version of the worker.
     pub version: String,
+    /// Words that sweeps may require.
+    pub labels: BTreeSet<String>,
 }
 
 /// State of a worker.
@@ -39,6 +41,8 @@ pub enum WorkerState {
     Live,
     /// Likewise, and takes no new work.
     Draining,
+    /// Several jobs failed on it: it is given none for a while.
+    Quarantined,
     /// Left, or silent for longer than a lease.
     Gone,
 }
@@ -49,13 +53,14 @@ impl WorkerState {
         match self {
             Self::Live => "live",
             Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
             Self::Gone => "gone",
         }
     }
 
     /// The state of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Live, Self::Draining, Self::Gone].into_iter().find(|state| state.name() == name)
+        [Self::Live, Self::Draining, Self::Quarantined, Self::Gone].into_iter().find(|state| state.name() == name)
     }
 }
 
@@ -78,6 +83,10 @@ pub struct Worker {
     pub leased: u64,
     /// Jobs that it has done.
     pub done: u64,
+    /// Different jobs that failed on it since one succeeded, for reasons that lie in the machine.
+    pub failures: u32,
+    /// When its quarantine ends; none when it is in none.
+    pub quarantined_until: Option<Timestamp>,
 }
 
 /// What a worker wants.
@@ -89,6 +98,8 @@ pub struct LeaseWish {
     pub max_jobs: u32,
     /// Runs whose checkpoints it holds; at most 100 are looked at.
     pub cached_runs: Vec<RunDigest>,
+    /// Seconds until it will be stopped, where that is known.
+    pub seconds_left: Option<f64>,
 }
 
 /// Work: one training job, or ready lines of one run.
@@ -106,6 +117,22 @@ pub struct Lease {
     pub artifacts: Vec<ArtifactDigest>,
     /// The jobs, at least one, by id.
     pub jobs: Vec<LeasedJob>,
+    /// Where the training goes on, when an earlier attempt got that far on a device like this worker's.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A training that was interrupted. It goes on to the same bytes on the same kind of device, libtorch and CPU capability,
+/// with as many threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its artifact.
+    pub artifact: ArtifactDigest,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Threads of the executor that took it.
+    pub threads: u32,
 }
 
 /// One job of a lease.
@@ -155,6 +182,8 @@ pub enum Row {
         /// Its size.
         bytes: u64,
     },
+    /// A training as it is now, in an artifact that is stored already (the caller has checked).
+    Snapshot(Snapshot),
     /// A point of a line.
     Point(Point),
     /// A number of a whole line.

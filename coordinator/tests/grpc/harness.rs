@@ -123,7 +123,13 @@ impl Worker {
     }
 
     pub async fn try_lease(&mut self, max_jobs: u32, wait_seconds: u32) -> Result<pb::LeaseResponse, tonic::Status> {
-        let request = pb::LeaseRequest { worker_id: self.id.clone(), max_jobs, wait_seconds, cached_runs: vec![] };
+        let request = pb::LeaseRequest {
+            worker_id: self.id.clone(),
+            max_jobs,
+            wait_seconds,
+            cached_runs: vec![],
+            seconds_left: None,
+        };
         Ok(self.workers.lease(request).await?.into_inner())
     }
 

@@ -6,6 +6,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::job::{ErrorClass, JobState};
 use transect_common::line::{Elsewhere, LineSpec};
 use transect_common::run::{LayerStart, Origin, RunSpec, Source, StopRule, Tag};
+use transect_common::schedule::Schedule;
 use transect_common::sweep::{ExpandedRun, Expansion};
 use transect_coordinator::store::{Lease, NewSweep, Retry, StoreError, Sweep, SweepState};
 
@@ -50,7 +51,7 @@ fn with_lines(spec: &RunSpec, lines: Vec<LineSpec>) -> ExpandedRun {
 }
 
 fn sweep_of(name: &str, runs: Vec<ExpandedRun>) -> NewSweep {
-    let expansion = Expansion { name: name.to_owned(), axes: vec![], runs };
+    let expansion = Expansion { name: name.to_owned(), axes: vec![], runs, schedule: Schedule::default() };
     NewSweep { file: name.to_owned(), idempotency_key: name.to_owned(), expansion }
 }
 

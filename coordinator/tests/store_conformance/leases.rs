@@ -53,7 +53,8 @@ pub async fn a_worker_is_given_what_it_holds(world: World) {
     }
     world.wait(LEASE_SECONDS);
     world.store.expire(world.now()).await.unwrap();
-    let wish = LeaseWish { worker, max_jobs: 1, cached_runs: vec![run(9).digest(), run(1).digest()] };
+    let wish =
+        LeaseWish { worker, max_jobs: 1, cached_runs: vec![run(9).digest(), run(1).digest()], seconds_left: None };
     let lease = world.store.lease(wish, world.now()).await.unwrap().unwrap();
     assert_eq!((lease.run, lease.jobs.len()), (run(1).digest(), 1), "at most as many as were asked for");
     assert_eq!(world.lease(worker).await.run, run(0).digest(), "otherwise the oldest");
@@ -191,7 +192,7 @@ const SWEEP: transect_coordinator::store::SweepId = transect_coordinator::store:
 pub async fn an_unknown_worker_is_told_so(world: World) {
     let nobody = WorkerId(77);
     let is_unknown = |error: StoreError| matches!(error, StoreError::NotFound { what: "worker", .. });
-    let wish = LeaseWish { worker: nobody, max_jobs: 1, cached_runs: vec![] };
+    let wish = LeaseWish { worker: nobody, max_jobs: 1, cached_runs: vec![], seconds_left: None };
     assert!(is_unknown(world.store.lease(wish, world.now()).await.unwrap_err()));
     assert!(is_unknown(world.store.heartbeat(nobody, &[], false, world.now()).await.unwrap_err()));
     assert!(is_unknown(world.store.report(nobody, vec![], world.now()).await.unwrap_err()));

@@ -11,6 +11,7 @@ use transect_common::job::{ErrorClass, JobState};
 use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::ModelSpec;
 use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
+use transect_common::schedule::Schedule;
 use transect_common::sweep::{Axis, ExpandedRun, Expansion};
 use transect_coordinator::store::{
     Epoch, Job, JobAttempt, Lease, LeaseWish, LeasedJob, NewImport, NewSweep, Point, Refusal, RefusalReason, ReportRow,
@@ -82,6 +83,7 @@ impl World {
             cpu_capability: "AVX2".into(),
             threads: 2,
             version: "0.1.0".into(),
+            labels: std::collections::BTreeSet::new(),
         };
         self.store.register(info, self.now()).await.unwrap()
     }
@@ -91,7 +93,7 @@ impl World {
     }
 
     pub async fn try_lease_up_to(&self, worker: WorkerId, max_jobs: u32) -> Option<Lease> {
-        let wish = LeaseWish { worker, max_jobs, cached_runs: vec![] };
+        let wish = LeaseWish { worker, max_jobs, cached_runs: vec![], seconds_left: None };
         self.store.lease(wish, self.now()).await.unwrap()
     }
 
@@ -172,7 +174,7 @@ pub fn sweep(name: &str, seeds: &[u64], masks: &[&str]) -> NewSweep {
     let runs = seeds.iter().map(|&seed| expanded(run(seed), &seed.into(), masks)).collect();
     let axes = vec![Axis { setting: "train.seed".into(), values: seeds.iter().map(|&seed| seed.into()).collect() }];
     let file = format!("{name} {seeds:?} {masks:?}");
-    let expansion = Expansion { name: name.to_owned(), axes, runs };
+    let expansion = Expansion { name: name.to_owned(), axes, runs, schedule: Schedule::default() };
     NewSweep { idempotency_key: file.clone(), file, expansion }
 }
 
@@ -205,7 +207,7 @@ pub fn sweep_of_import(name: &str, import: &NewImport) -> NewSweep {
         origin: Origin::Imported { checkpoints },
     };
     let runs = vec![expanded(spec, &import.name.as_str().into(), &["all"])];
-    let expansion = Expansion { name: name.to_owned(), axes: vec![], runs };
+    let expansion = Expansion { name: name.to_owned(), axes: vec![], runs, schedule: Schedule::default() };
     NewSweep { file: name.to_owned(), idempotency_key: name.to_owned(), expansion }
 }
 

@@ -47,6 +47,7 @@ pub async fn next(session: &Session, cached: &CachedRuns) -> Result<LeaseRespons
             max_jobs: MAX_JOBS,
             wait_seconds: WAIT.as_secs() as u32,
             cached_runs: cached.list(),
+            seconds_left: None,
         };
         let asked = Instant::now();
         match within(WAIT + Duration::from_secs(10), session.worker().lease(request)).await {

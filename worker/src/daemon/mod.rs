@@ -90,6 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cpu_capability: child.hello.cpu_capability.clone(),
         threads: setup.threads,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: vec![],
     };
     tracing::info!(
         device = info.device,

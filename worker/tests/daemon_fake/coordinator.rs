@@ -243,6 +243,12 @@ impl WorkerService for Service {
         Ok(Response::new(ReportResponse { stored, refused }))
     }
 
+    type SignalsStream = tokio_stream::Pending<Result<SignalsResponse, Status>>;
+
+    async fn signals(&self, _: Request<SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
+        Ok(Response::new(tokio_stream::pending()))
+    }
+
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
         let worker_id = request.into_inner().worker_id;
         let mut state = self.known(&worker_id)?;

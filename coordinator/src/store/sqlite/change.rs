@@ -13,6 +13,7 @@ pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> 
     }
     let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
     db.commit(tx).await?;
+    db.stopped();
     Ok(cancelled)
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Db {
     /// Connections with `query_only` on.
     pub(super) readers: SqlitePool,
     pub(super) changed: watch::Sender<u64>,
+    pub(super) stops: watch::Sender<u64>,
 }
 
 impl Db {
@@ -44,6 +45,11 @@ impl Db {
         transaction.commit().await?;
         self.changed.send_modify(|revision| *revision += 1);
         Ok(())
+    }
+
+    /// Tells those who wait that jobs were taken from their holders.
+    pub(super) fn stopped(&self) {
+        self.stops.send_modify(|revision| *revision += 1);
     }
 }
 

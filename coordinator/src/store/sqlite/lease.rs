@@ -54,7 +54,8 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
     let elsewhere = needs::elsewhere(&mut tx, &ids).await?;
     let checkpoints = if is_training { vec![] } else { checkpoints(&mut tx, run).await? };
     let artifacts = if is_training { artifacts(&run_spec)? } else { vec![] };
-    let lease = Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, elsewhere, artifacts, jobs };
+    let lease =
+        Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, elsewhere, artifacts, jobs, snapshot: None };
     db.commit(tx).await?;
     Ok(Some(lease))
 }

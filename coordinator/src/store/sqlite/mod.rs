@@ -29,9 +29,10 @@ use transect_common::sweep::Import;
 
 use self::db::{Db, apart, sql};
 use super::{
-    Activity, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Job, JobAttempt, JobId, JobProgress, Lease,
-    LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor, ReportRow, Reported,
-    Result, Retry, Store, Submitted, Sweep, SweepId, Terms, Timestamp, Worker, WorkerId, WorkerInfo,
+    Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
+    JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor,
+    ReportRow, Reported, Result, Retry, Store, StoreError, Submitted, Sweep, SweepId, Terms, Timestamp, Worker,
+    WorkerId, WorkerInfo,
 };
 
 /// A [`Store`] in one `SQLite` file. Cheap to clone.
@@ -131,6 +132,22 @@ impl Store for SqliteStore {
         apart(async move { change::retry(&db, sweep, which, now).await }).await
     }
 
+    async fn pause(&self, _: SweepId, _: Timestamp) -> Result<()> {
+        Err(StoreError::Stopped)
+    }
+
+    async fn unpause(&self, _: SweepId, _: Timestamp) -> Result<()> {
+        Err(StoreError::Stopped)
+    }
+
+    async fn adjust(&self, _: SweepId, _: Adjust, _: Timestamp) -> Result<()> {
+        Err(StoreError::Stopped)
+    }
+
+    async fn explain(&self, _: JobId, _: Timestamp) -> Result<Explained> {
+        Err(StoreError::Stopped)
+    }
+
     async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>> {
         Ok(sweeps::trained(&self.db, runs).await?.into_iter().collect())
     }
@@ -201,6 +218,10 @@ impl Store for SqliteStore {
         workers::workers(&self.db).await
     }
 
+    async fn release_worker(&self, _: &str, _: Timestamp) -> Result<Worker> {
+        Err(StoreError::Stopped)
+    }
+
     async fn counts(&self) -> Result<Counts> {
         workers::counts(&self.db).await
     }
@@ -212,6 +233,10 @@ impl Store for SqliteStore {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.db.changed.subscribe()
+    }
+
+    fn stops(&self) -> watch::Receiver<u64> {
+        self.db.stops.subscribe()
     }
 
     async fn close(&self) {

@@ -45,7 +45,14 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
     migrate(path, &writer).await?;
     let readers =
         pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(|e| unopened(path, e))?;
-    Ok(Db { path: path.to_owned(), terms, writer, readers, changed: watch::Sender::new(0) })
+    Ok(Db {
+        path: path.to_owned(),
+        terms,
+        writer,
+        readers,
+        changed: watch::Sender::new(0),
+        stops: watch::Sender::new(0),
+    })
 }
 
 /// Brings the schema up to date, and refuses one that this program does not know.

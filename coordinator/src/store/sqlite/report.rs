@@ -155,6 +155,7 @@ impl Report {
                     .execute(&mut *self.tx)
                     .await?;
             }
+            Row::Snapshot(_) => return Ok(Err((RefusalReason::Invalid, "snapshots are not kept yet".to_owned()))),
             Row::Done { seconds, threads } => return self.finish(job, row, *seconds, *threads).await,
             Row::Failed { class, message } => {
                 let message: String = message.chars().take(MAX_MESSAGE).collect();
@@ -271,6 +272,7 @@ impl Report {
         let id = row.job.job.0;
         let query = match &row.row {
             Row::Done { .. } => return Ok(job.state == JobState::Done),
+            Row::Snapshot(_) => return Ok(false),
             Row::Failed { .. } => sqlx::query_scalar(sql!("has_error")).bind(id).bind(row.job.attempt.0),
             Row::Point(point) => {
                 sqlx::query_scalar(sql!("has_point")).bind(id).bind(point.split.name()).bind(point.index)

@@ -62,6 +62,11 @@ pub(super) async fn sweep(db: &Db, id: SweepId) -> Result<Sweep> {
         points_expected: count(row.points_expected)?,
         train_jobs: count(row.train_jobs)?,
         train_done: count(row.train_done)?,
+        priority: 0,
+        share: 1.0,
+        max_workers: None,
+        workers: 0,
+        seconds_left: None,
     })
 }
 

@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use transect_common::data::{DataSet, DataSpec};
 use transect_common::model::ModelSpec;
 use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
+use transect_common::schedule::Schedule;
 use transect_common::sweep::{ExpandedRun, Expansion};
 
 use super::*;
@@ -27,7 +28,12 @@ fn sweep(name: &str, runs: u64) -> NewSweep {
         };
         ExpandedRun { digest: spec.digest(), spec, settings: serde_json::Map::new(), lines: vec![] }
     };
-    let expansion = Expansion { name: name.into(), axes: vec![], runs: (0..runs).map(run).collect() };
+    let expansion = Expansion {
+        name: name.into(),
+        axes: vec![],
+        runs: (0..runs).map(run).collect(),
+        schedule: Schedule::default(),
+    };
     NewSweep { file: name.into(), idempotency_key: name.into(), expansion }
 }
 

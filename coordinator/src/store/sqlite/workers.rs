@@ -1,5 +1,7 @@
 //! Workers: who they are and when they were heard last; and the numbers for metrics.
 
+use std::collections::BTreeSet;
+
 use sqlx::{FromRow, Sqlite, Transaction};
 use transect_common::job::{JobKind, JobState};
 
@@ -89,11 +91,14 @@ pub(super) async fn workers(db: &Db) -> Result<Vec<Worker>> {
                 cpu_capability: row.cpu_capability,
                 threads: count(row.threads)?,
                 version: row.version,
+                labels: BTreeSet::new(),
             },
             registered_at: text(&row.registered_at)?,
             seen_at: text(&row.seen_at)?,
             leased: count(row.leased)?,
             done: count(row.done)?,
+            failures: 0,
+            quarantined_until: None,
         })
     };
     rows.into_iter().map(worker).collect()
