@@ -1,5 +1,4 @@
 -- Leases that have run out at ?1. Index: jobs_leased.
 SELECT id, attempt, lost, worker
 FROM jobs
-WHERE state = 'leased' AND expires_at <= ?1
-ORDER BY id;
+WHERE state = 'leased' AND expires_at <= ?1;
