@@ -35,6 +35,9 @@ CREATE INDEX jobs_queue_of_run ON jobs (run, sweep, id, due_at) WHERE state = 'q
 -- ... or, at the tail of a sweep, the training that takes longest.
 CREATE INDEX jobs_longest ON jobs (sweep, cost DESC, id) WHERE state = 'queued' AND ready = 1 AND kind = 'train';
 
+-- What failed is few, and shown often.
+CREATE INDEX jobs_failed ON jobs (id) WHERE state = 'failed';
+
 -- What workers are asked for, and how they fare.
 ALTER TABLE workers ADD COLUMN labels TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(labels));
 ALTER TABLE workers ADD COLUMN sweep INTEGER REFERENCES sweeps (id); -- its last lease was for this one; NULL once gone
