@@ -116,7 +116,8 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
     for statement in statements {
         sqlx::query(statement).bind(id).bind(now.to_string()).execute(&mut *tx).await?;
     }
-    if created < rows.jobs() {
+    // Some job was there already, listed or as a source.
+    if created < rows.jobs() || !rows.needs.is_empty() {
         scheduling::adopt(&mut tx, SweepId(id)).await?;
     }
     let lines: Vec<String> = rows.lines.keys().map(ToString::to_string).collect();

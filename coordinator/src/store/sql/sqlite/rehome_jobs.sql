@@ -1,5 +1,6 @@
 -- Jobs that are queued again in the name of a cancelled sweep, and that a live one needs, wait in its name: the one of
--- highest priority that is not held back, then the oldest. Index: sweep_jobs_by_job.
+-- highest priority that is not held back, then the oldest. Indexes: primary key of sweep_jobs,
+-- sweep_jobs_by_job.
 UPDATE jobs
 SET sweep = (
     SELECT o.id
@@ -10,8 +11,14 @@ SET sweep = (
     LIMIT 1
 )
 WHERE
-    state = 'queued'
-    AND sweep IN (SELECT s.id FROM sweeps AS s WHERE s.cancelled_at IS NOT NULL)
+    id IN (
+        SELECT sj.job
+        FROM sweeps AS s
+        CROSS JOIN sweep_jobs AS sj ON sj.sweep = s.id
+        WHERE s.cancelled_at IS NOT NULL
+    )
+    AND state = 'queued'
+    AND EXISTS (SELECT 1 FROM sweeps AS s WHERE s.id = jobs.sweep AND s.cancelled_at IS NOT NULL)
     AND EXISTS (
         SELECT 1
         FROM sweep_jobs AS sj
