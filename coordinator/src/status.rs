@@ -143,6 +143,7 @@ impl From<ArtifactError> for Status {
             ArtifactError::Mismatch { .. } => Self::data_loss(sentence),
             ArtifactError::Gap { .. } | ArtifactError::Beyond { .. } => Self::out_of_range(sentence),
             ArtifactError::Removed(_) => Self::aborted(sentence),
+            ArtifactError::Busy(_) => Self::unavailable(sentence),
             ArtifactError::Damaged { .. } => logged(&error, Self::data_loss(sentence)),
             ArtifactError::Full { .. } => logged(&error, Self::resource_exhausted(sentence)),
             // Whoever runs the coordinator mends these while the caller waits.

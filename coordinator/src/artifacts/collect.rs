@@ -214,7 +214,9 @@ async fn remove_listed(
     let batch = without_named(names, still_old.into_iter().flatten().collect()).await?;
     debug_assert!(HASTE < ABANDONED);
     if began.elapsed() > HASTE {
-        tracing::warn!("the artifact store or the database is slow; a batch of artifacts is left for the next collection");
+        tracing::warn!(
+            "the artifact store or the database is slow; a batch of artifacts is left for the next collection"
+        );
         return Ok(Vec::new());
     }
     let deletions = stream::iter(batch.clone()).map(|garbage| {

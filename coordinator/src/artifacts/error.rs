@@ -25,7 +25,9 @@ pub enum ArtifactError {
         bytes: u64,
     },
     /// An upload goes on behind what is kept of it.
-    #[error("{have} bytes of artifact {artifact} are kept here, so its upload cannot go on at {offset}: ask Stat, or begin at 0")]
+    #[error(
+        "{have} bytes of artifact {artifact} are kept here, so its upload cannot go on at {offset}: ask Stat, or begin at 0"
+    )]
     Gap {
         /// The name.
         artifact: ArtifactDigest,
@@ -34,6 +36,9 @@ pub enum ArtifactError {
         /// Where the upload was to go on.
         offset: u64,
     },
+    /// What is kept of an upload is in use.
+    #[error("artifact {0} is being uploaded or stored by another request at this moment; try again in a few seconds")]
+    Busy(ArtifactDigest),
     /// A download begins behind the end.
     #[error("artifact {artifact} has {bytes} bytes, so it cannot be read from {offset}")]
     Beyond {
@@ -95,7 +100,9 @@ pub enum ArtifactError {
         reason: String,
     },
     /// The bucket is not there.
-    #[error("cannot {what} {place}: there is no such bucket. Make it, or name another with --artifacts s3://BUCKET/PREFIX")]
+    #[error(
+        "cannot {what} {place}: there is no such bucket. Make it, or name another with --artifacts s3://BUCKET/PREFIX"
+    )]
     NoBucket {
         /// What was tried.
         what: &'static str,
@@ -197,6 +204,9 @@ mod tests {
         let document = "Server returned non-2xx status code: 403 Forbidden: <?xml?><Error><Code>SignatureDoesNotMatch\
                         </Code><Message>bad key</Message><AWSAccessKeyId>AKIA1</AWSAccessKeyId></Error>";
         assert_eq!(words(document), "SignatureDoesNotMatch: bad key");
-        assert_eq!(words("Server returned non-2xx status code: 403 Forbidden: "), "Server returned non-2xx status code: 403 Forbidden");
+        assert_eq!(
+            words("Server returned non-2xx status code: 403 Forbidden: "),
+            "Server returned non-2xx status code: 403 Forbidden"
+        );
     }
 }

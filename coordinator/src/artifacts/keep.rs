@@ -21,8 +21,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt as _;
-use object_store::path::Path as Key;
 use object_store::ObjectStoreExt as _;
+use object_store::path::Path as Key;
 use transect_common::digest::ArtifactDigest;
 
 use super::error::failed;

@@ -17,9 +17,9 @@ use object_store::{ObjectStore, RetryConfig};
 use super::error::{ArtifactError, failed};
 
 /// One request may take so long, its body included; requests carry at most one part.
-const REQUEST: &str = "120 seconds";
+const REQUEST: &str = "60 seconds";
 /// A request that fails in passing is tried again for so long; then the caller hears of it, and tries again later.
-const RETRY: Duration = Duration::from_secs(45);
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Where artifacts are kept.
 #[derive(Clone, PartialEq, Eq)]

@@ -50,6 +50,8 @@ use staging::{Staging, digest};
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// Bytes asked of a bucket at a time, and of one part of a large object.
 const PART_BYTES: u64 = 8 << 20;
+/// A store that takes longer to answer when the coordinator starts is done without at first.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// Pieces asked for before they are needed.
 const PIECES_AHEAD: usize = 2;
 /// What was stored so short a while ago need not be stored again to be safe from a collection.
@@ -90,9 +92,14 @@ impl Artifacts {
             Ok(Self { location, objects, staging, young: YOUNG })
         });
         let artifacts = artifacts.await?;
-        match artifacts.ping().await {
-            Err(error @ ArtifactError::Away { .. }) => tracing::warn!(%error, "starting without the artifact store"),
-            done => done?,
+        match tokio::time::timeout(FIRST_ANSWER, artifacts.ping()).await {
+            Ok(Err(error @ ArtifactError::Away { .. })) => {
+                tracing::warn!(%error, "starting without the artifact store");
+            }
+            Err(_) => {
+                tracing::warn!(place = %artifacts.location, "the artifact store does not answer; starting without it")
+            }
+            Ok(done) => done?,
         }
         Ok(artifacts)
     }
@@ -191,11 +198,7 @@ impl Artifacts {
     /// The bytes of an artifact from `offset` on. A file is checked before the first byte is given. What comes from a bucket
     /// is checked on the way when it is read from its beginning: then the last piece is held back until all is known to
     /// be right.
-    pub async fn download(
-        &self,
-        artifact: &ArtifactDigest,
-        offset: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+    pub async fn download(&self, artifact: &ArtifactDigest, offset: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
         let size = self.size(artifact).await?.ok_or_else(|| ArtifactError::NotFound(artifact.clone()))?;
         if offset > size {
             return Err(ArtifactError::Beyond { artifact: artifact.clone(), bytes: size, offset });

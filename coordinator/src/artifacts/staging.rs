@@ -75,7 +75,7 @@ impl Staging {
         let held = hold(&part).map_err(failed("open", &part))?;
         let (mut file, path, is_shared) = match held {
             Some(file) => (file, part, true),
-            None if offset > 0 => return Err(ArtifactError::Gap { artifact, have: 0, offset }),
+            None if offset > 0 => return Err(ArtifactError::Busy(artifact)),
             None => {
                 let number = COUNT.fetch_add(1, Ordering::Relaxed);
                 let path = self.folder.join(format!("{}-{number}-{}", std::process::id(), artifact.short()));

@@ -16,11 +16,9 @@ use transect_common::pb;
 use transect_common::pb::artifact_service_server::ArtifactService;
 
 use super::Shared;
-use crate::artifacts::{
-    ArtifactError, CHUNK_BYTES, CollectError, Garbage, LEAST_SAFE_GRACE, Names, Staged, Terms, Totals, collect,
-};
+use crate::artifacts::{ArtifactError, CHUNK_BYTES, Garbage, LEAST_SAFE_GRACE, Names, Staged, Terms, Totals, collect};
 use crate::status::{internal, invalid};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Timestamp};
 
 /// Chunks of an upload that may wait for the disk.
 const CHUNKS_AHEAD: usize = 4;
@@ -215,7 +213,7 @@ fn page_of(page: Vec<Garbage>) -> pb::CollectGarbageResponse {
     let removed = page.into_iter().map(|garbage| pb::Garbage {
         artifact: garbage.artifact.to_string(),
         bytes: garbage.bytes,
-        stored_ms: garbage.stored.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),
+        stored_at: Timestamp::from(garbage.stored).to_string(),
     });
     pb::CollectGarbageResponse { removed: removed.collect(), totals: None }
 }
