@@ -5,9 +5,9 @@
 
 pub mod artifacts;
 mod config;
-mod gc;
 pub mod home;
 mod http;
+mod maintenance;
 mod metrics;
 mod server;
 mod services;

@@ -230,7 +230,6 @@ pub struct Database<'a>(pub &'a dyn Store);
 #[async_trait]
 impl Names for Database<'_> {
     async fn named(&self, artifacts: &[ArtifactDigest]) -> Result<HashSet<ArtifactDigest>, StoreError> {
-        let all = self.0.artifacts().await?;
-        Ok(artifacts.iter().filter(|artifact| all.contains(artifact)).cloned().collect())
+        self.0.named_artifacts(artifacts).await
     }
 }
