@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use transect_common::client::{Channel, Endpoints};
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
+use transect_coordinator::artifacts::Location;
 use transect_coordinator::home::HomeError;
 use transect_coordinator::{Config, Coordinator, StartError, home};
 
@@ -141,7 +142,11 @@ async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
 async fn start(folder: &Path) -> Result<Coordinator, StartError> {
     log_to(folder);
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config { listen, http: None, lease: LEASE, ..Config::new(folder) };
+    // The variable of the coordinator's --artifacts: whoever keeps them in a bucket does so with every command.
+    let variables = || std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let given = std::env::var("TRANSECT_ARTIFACTS").ok();
+    let artifacts = given.map(|text| Location::parse(&text, variables())).transpose()?;
+    let config = Config { listen, http: None, lease: LEASE, artifacts, ..Config::new(folder) };
     transect_coordinator::start(config).await
 }
 

@@ -15,6 +15,7 @@ mod disk;
 mod errors;
 mod export;
 mod fleet;
+mod gc;
 mod import;
 mod json;
 mod models;
@@ -87,6 +88,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Models(args) => models::models(output, &args),
             Verb::Import(args) => import::import(&global, output, args).await,
             Verb::Export(args) => export::export(&global, output, args).await,
+            Verb::Gc(args) => gc::gc(&global, output, args).await,
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "transect", &mut script);

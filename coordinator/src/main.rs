@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use transect_coordinator::artifacts::Location;
 use transect_coordinator::{Config, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
@@ -31,6 +32,13 @@ struct Options {
     /// Failed attempts, for reasons that lie in the machine, before a job is set aside
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_attempts: u32,
+    /// Where artifacts are kept: a folder [default: HOME/artifacts], or s3://BUCKET/PREFIX with endpoint, region and keys in
+    /// the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; docs/artifacts.md)
+    #[arg(long, env = "TRANSECT_ARTIFACTS", value_name = "FOLDER|s3://BUCKET/PREFIX")]
+    artifacts: Option<String>,
+    /// Once a day, remove artifacts that nothing names and that are older than this, such as 24h
+    #[arg(long, value_name = "GRACE", num_args = 0..=1, default_missing_value = "24h", value_parser = humantime::parse_duration)]
+    gc: Option<Duration>,
     /// Write log lines as JSON
     #[arg(long)]
     log_json: bool,
@@ -75,11 +83,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     // Listened for before anything is opened, so that no signal ends the process half-way.
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let artifacts = options.artifacts.map(|text| Location::parse(&text, environment())).transpose()?;
     let config = Config {
         home: options.home,
         listen: options.listen,
         http: options.http.0,
         lease: Duration::from_secs(options.lease_seconds),
+        artifacts,
+        gc: options.gc,
         max_attempts: options.max_attempts,
     };
     let coordinator = start(config).await?;
@@ -88,6 +99,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
         () = coordinator.shutdown() => Ok(()),
         () = signals.next() => bail!("asked twice to stop: stopped at once; open requests were cut off"),
     }
+}
+
+/// What is not text cannot be a setting.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The two signals that ask a program to stop.

@@ -25,7 +25,7 @@ use transect_common::pb::artifact_service_server::{self, ArtifactServiceServer};
 use transect_common::pb::sweep_service_server::{self, SweepServiceServer};
 use transect_common::pb::worker_service_server::{self, WorkerServiceServer};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Location};
 use crate::config::{Config, StartError};
 use crate::home::{Home, HomeLock};
 use crate::http;
@@ -84,25 +84,27 @@ impl Coordinator {
 /// Starts a coordinator: takes the home, listens, opens the store, and serves in tasks of its own.
 pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     config.check()?;
-    let Config { home, listen, http, lease, max_attempts } = config;
+    let Config { home, listen, http, lease, artifacts, gc, max_attempts } = config;
     let (home, mut lock) = take(home).await?;
     let grpc = bind("gRPC", listen, "--listen").await?;
     let http = match http {
         Some(address) => Some(bind("HTTP", address, "--http").await?),
         None => None,
     };
-    let artifacts = Artifacts::open(&home.artifacts())?;
+    let keeps_elsewhere = artifacts.is_some();
+    let location = artifacts.unwrap_or_else(|| Location::Folder(home.artifacts()));
+    let artifacts = Artifacts::open(location, &home.artifacts().join("tmp")).await?;
     let store = SqliteStore::open(&home.database(), Terms { lease, max_attempts }).await?;
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    lock.publish(reachable(address))?;
+    lock.publish(reachable(address), keeps_elsewhere)?;
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();
     let shared = Shared { store: Arc::new(store), artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
-    let serving = tokio::spawn(serve(shared, grpc, http, lock));
+    let serving = tokio::spawn(serve(shared, gc, grpc, http, lock));
     Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })
 }
 
@@ -133,11 +135,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn serve(shared: Shared, grpc: TcpListener, http: Option<TcpListener>, lock: HomeLock) {
+async fn serve(shared: Shared, gc: Option<Duration>, grpc: TcpListener, http: Option<TcpListener>, lock: HomeLock) {
     let health = HealthReporter::new();
     set_health(&health, ServingStatus::Serving).await;
 
-    let maintenance = tokio::spawn(maintenance::maintain(shared.clone()));
+    let maintenance = tokio::spawn(maintenance::maintain(shared.clone(), gc));
     let pages_stop = CancellationToken::new();
     let pages = match http {
         Some(listener) => {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::artifacts::{ArtifactError, Artifacts};
+use crate::artifacts::Artifacts;
 use crate::metrics::Metrics;
 use crate::status::internal;
 use crate::store::{Store, Timestamp};
@@ -49,15 +49,6 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Does something with the artifacts where it may block.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        what: impl FnOnce(&Artifacts) -> Result<T, ArtifactError> + Send + 'static,
-    ) -> Result<T, Status> {
-        let artifacts = self.artifacts.clone();
-        Ok(self.compute(move || what(&artifacts)).await??)
-    }
-
     /// Computes something that takes long enough to hold up other requests.
     async fn compute<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
         self.work.spawn_blocking(what).await.map_err(|e| internal(&e))

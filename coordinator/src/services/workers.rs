@@ -1,6 +1,7 @@
 //! `WorkerService`: leases, signs of life, and reports.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt as _};
@@ -11,7 +12,7 @@ use transect_common::digest::RunDigest;
 use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
-use super::reports::{Rows, job_attempt};
+use super::reports::{self, Rows, job_attempt};
 use super::{Shared, now, translate};
 use crate::status::{cut, invalid, stopping};
 use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
@@ -140,14 +141,17 @@ impl WorkerService for Service {
             return Ok(Response::new(pb::ReportResponse::default()));
         };
         let worker = worker_id(&first.worker_id)?;
-        let read = self.shared.blocking(move |artifacts| {
-            let mut rows = Rows::default();
-            for (place, request) in (0..).zip(requests) {
-                rows.add(place, request, artifacts)?;
+        let mut stored = BTreeMap::new();
+        for artifact in reports::artifacts(&requests) {
+            if let Some(bytes) = self.shared.artifacts.keep(&artifact, SystemTime::now()).await? {
+                stored.insert(artifact, bytes);
             }
-            Ok(rows)
-        });
-        let Rows { rows, mut refused } = read.await?;
+        }
+        let mut rows = Rows::default();
+        for (place, request) in (0..).zip(requests) {
+            rows.add(place, request, &stored);
+        }
+        let Rows { rows, mut refused } = rows;
         log_ends(worker, &rows);
         let reported = self.shared.store.report(worker, rows, now()).await?;
         refused.extend(reported.refused);

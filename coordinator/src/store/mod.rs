@@ -158,6 +158,12 @@ pub trait Store: Send + Sync + 'static {
     /// Every artifact that some checkpoint names.
     async fn artifacts(&self) -> Result<HashSet<ArtifactDigest>>;
 
+    /// Those of `artifacts` that a checkpoint, an import or a snapshot names.
+    async fn named_artifacts(&self, artifacts: &[ArtifactDigest]) -> Result<HashSet<ArtifactDigest>> {
+        let all = self.artifacts().await?;
+        Ok(artifacts.iter().filter(|artifact| all.contains(artifact)).cloned().collect())
+    }
+
     /// Makes a worker known.
     async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId>;
 
