@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::artifacts::ArtifactError;
 use crate::home::HomeError;
+use crate::security::{Security, TlsError};
 use crate::store::StoreError;
 
 /// Port of the gRPC services unless said otherwise.
@@ -27,6 +28,8 @@ pub struct Config {
     pub lease: Duration,
     /// Failed attempts, for reasons that lie in the machine, before a job is set aside; at least 1.
     pub max_attempts: u32,
+    /// Who may talk to it.
+    pub security: Security,
 }
 
 impl Config {
@@ -38,6 +41,7 @@ impl Config {
             http: Some((Ipv4Addr::LOCALHOST, HTTP_PORT).into()),
             lease: Duration::from_secs(30),
             max_attempts: 3,
+            security: Security::default(),
         }
     }
 
@@ -59,6 +63,9 @@ pub enum StartError {
     /// A setting out of range.
     #[error("{0}")]
     Config(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The home folder cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),

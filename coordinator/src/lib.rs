@@ -8,6 +8,7 @@ mod config;
 pub mod home;
 mod http;
 mod metrics;
+pub mod security;
 mod server;
 mod services;
 mod status;

@@ -13,6 +13,7 @@ mod error;
 mod ids;
 mod sqlite;
 mod time;
+mod tokens;
 mod types;
 mod work;
 
@@ -29,6 +30,7 @@ pub use error::StoreError;
 pub use ids::*;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
+pub use tokens::Tokens;
 pub use types::*;
 pub use work::*;
 
@@ -52,7 +54,7 @@ impl Default for Terms {
 
 /// Everything that is asked of a database. Used as `Arc<dyn Store>`.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Tokens {
     /// Stores a sweep with its runs, lines and jobs, or finds the one that was submitted with the same key.
     ///
     /// Runs and jobs that earlier sweeps stored are shared: what is done stays done, what was cancelled is queued again,

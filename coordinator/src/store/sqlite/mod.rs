@@ -15,6 +15,8 @@ mod submit;
 mod sweeps;
 #[cfg(test)]
 mod tests;
+#[path = "../sql/tokens.rs"]
+mod tokens;
 mod workers;
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,6 +42,9 @@ use super::{
 pub struct SqliteStore {
     db: Arc<Db>,
 }
+
+/// The store that the shared sources are compiled for here.
+type This = SqliteStore;
 
 impl SqliteStore {
     /// Opens the database at `path` and brings its schema up to date; creates it if its folder is there.
