@@ -72,6 +72,7 @@ impl Group<'_> {
                         data: self.data.display().to_string(),
                         scratch: self.cache.scratch().display().to_string(),
                         sources,
+                        ..ExecutorRequest::default()
                     };
                     self.execute(child, &request, jobs, &what).await
                 }
