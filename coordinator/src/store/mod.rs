@@ -8,8 +8,10 @@
 //! - Time is passed in; the store reads no clock and draws no random number.
 //! - Nothing is ever deleted.
 
+mod apart;
 mod check;
 mod error;
+mod failure;
 mod ids;
 mod sqlite;
 mod time;

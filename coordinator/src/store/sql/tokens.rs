@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use sqlx::FromRow;
 
 use super::This;
-use super::db::{apart, sql};
+use super::db::sql;
 use super::rows::text;
+use crate::store::apart::apart;
 use crate::security::{NewToken, SecretHash, Token, TokenId};
 use crate::store::{Result, StoreError, Timestamp, Tokens, WorkerId};
 

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
 use transect_common::digest::{ArtifactDigest, LineDigest};
 use transect_common::line::{Elsewhere, LineSpec, Normalize};
 use transect_common::run::Origin;
 
-use super::db::{Db, sql};
+use super::db::{Db, Tx, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
 use super::sweeps;
@@ -80,7 +79,7 @@ struct Rows {
 pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
     let rows = Rows::of(&sweep)?;
     let file_digest = ArtifactDigest::of(sweep.file.as_bytes()).to_string();
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_on_graph().await?;
     let known: Option<(i64, String)> =
         sqlx::query_as(sql!("sweep_by_key")).bind(&sweep.idempotency_key).fetch_optional(&mut *tx).await?;
     if let Some((id, digest)) = known {
@@ -194,7 +193,7 @@ impl Rows {
         digest
     }
 
-    async fn insert(&self, tx: &mut Transaction<'static, Sqlite>, sweep: i64, now: &str) -> Result<()> {
+    async fn insert(&self, tx: &mut Tx, sweep: i64, now: &str) -> Result<()> {
         for chunk in self.runs.chunks(BATCH).map(json) {
             sqlx::query(sql!("insert_runs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
             sqlx::query(sql!("insert_sweep_runs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;

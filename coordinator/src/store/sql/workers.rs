@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 use transect_common::job::{JobKind, JobState};
 
-use super::db::{Db, sql};
+use super::db::{Db, Tx, sql};
 use super::rows::{count, integer, text, word};
 use crate::store::{Counts, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
 
@@ -14,13 +14,13 @@ pub(super) async fn register(db: &Db, info: WorkerInfo, now: Timestamp) -> Resul
     let id: i64 = sqlx::query_scalar(sql!("insert_worker"))
         .bind(format!("{}/{}/{}", info.host, info.device, info.pid))
         .bind(info.host)
-        .bind(info.pid)
+        .bind(i64::from(info.pid))
         .bind(info.device)
         .bind(info.device_name)
         .bind(integer(info.memory_bytes, "the device's memory")?)
         .bind(info.libtorch)
         .bind(info.cpu_capability)
-        .bind(info.threads)
+        .bind(i64::from(info.threads))
         .bind(info.version)
         .bind(now.to_string())
         .bind(now.plus(db.terms.lease).to_string())
@@ -38,7 +38,7 @@ pub(super) async fn must_exist(db: &Db, worker: WorkerId) -> Result<()> {
 
 /// Notes that a worker was heard; `state` as it says, or as it was.
 pub(super) async fn touch(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     db: &Db,
     worker: WorkerId,
     state: Option<WorkerState>,

@@ -1,14 +1,15 @@
 //! Leases: taking, extending, giving back and losing them.
+//!
+//! Jobs are written before workers, and jobs by id, in every transaction: so two of them never wait for each other.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
 use transect_common::digest::{ArtifactDigest, RunDigest};
 use transect_common::job::{AfterFailure, ErrorClass, after_lost_lease};
 use transect_common::run::{RunSpec, Tag};
 
-use super::db::{Db, sql};
+use super::db::{Db, Tx, sql};
 use super::needs;
 use super::rows::{count, json, split, text};
 use super::workers::{must_exist, touch};
@@ -31,7 +32,6 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
         return Ok(None);
     }
     let mut tx = db.begin().await?;
-    touch(&mut tx, db, wish.worker, None, now).await?;
     let until = now.plus(db.terms.lease).to_string();
     let mut claimed = claim_lines(&mut tx, &wish, &now.to_string(), &until).await?;
     let is_training = claimed.is_empty();
@@ -56,16 +56,12 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
     let artifacts = if is_training { artifacts(&run_spec)? } else { vec![] };
     let lease =
         Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, elsewhere, artifacts, jobs, snapshot: None };
+    touch(&mut tx, db, wish.worker, None, now).await?;
     db.commit(tx).await?;
     Ok(Some(lease))
 }
 
-async fn claim_lines(
-    tx: &mut Transaction<'_, Sqlite>,
-    wish: &LeaseWish,
-    now: &str,
-    until: &str,
-) -> Result<Vec<Claimed>> {
+async fn claim_lines(tx: &mut Tx, wish: &LeaseWish, now: &str, until: &str) -> Result<Vec<Claimed>> {
     let held = &wish.cached_runs[..wish.cached_runs.len().min(MAX_CACHED_RUNS)];
     let mut run: Option<i64> =
         sqlx::query_scalar(sql!("due_run_of")).bind(json(held)).bind(now).fetch_optional(&mut **tx).await?;
@@ -80,12 +76,12 @@ async fn claim_lines(
         .bind(run)
         .bind(now)
         .bind(until)
-        .bind(wish.max_jobs.max(1))
+        .bind(i64::from(wish.max_jobs.max(1)))
         .fetch_all(&mut **tx)
         .await?)
 }
 
-async fn leased_jobs(tx: &mut Transaction<'_, Sqlite>, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
+async fn leased_jobs(tx: &mut Tx, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
     let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
     let points: Vec<(i64, String, i64)> = sqlx::query_as(sql!("points_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
     let mut specs: HashMap<i64, String> = specs.into_iter().collect();
@@ -105,7 +101,7 @@ async fn leased_jobs(tx: &mut Transaction<'_, Sqlite>, claimed: &[Claimed], ids:
         .collect()
 }
 
-async fn checkpoints(tx: &mut Transaction<'_, Sqlite>, run: i64) -> Result<Vec<(Tag, ArtifactDigest)>> {
+async fn checkpoints(tx: &mut Tx, run: i64) -> Result<Vec<(Tag, ArtifactDigest)>> {
     type Row = (i64, String, String, Option<i64>, String, String, i64);
     let rows: Vec<Row> = sqlx::query_as(sql!("checkpoints_of_run")).bind(run).fetch_all(&mut **tx).await?;
     let mut found: Vec<(Tag, ArtifactDigest)> =
@@ -139,7 +135,6 @@ pub(super) async fn heartbeat(
     must_exist(db, worker).await?;
     let mut tx = db.begin().await?;
     let state = if draining { WorkerState::Draining } else { WorkerState::Live };
-    touch(&mut tx, db, worker, Some(state), now).await?;
     let rows: Vec<ProgressRow> = jobs
         .iter()
         .map(|progress| ProgressRow {
@@ -154,6 +149,7 @@ pub(super) async fn heartbeat(
         .bind(now.plus(db.terms.lease).to_string())
         .fetch_all(&mut *tx)
         .await?;
+    touch(&mut tx, db, worker, Some(state), now).await?;
     db.commit(tx).await?;
     let is_held = |job: &JobAttempt| held.contains(&(job.job.0, i64::from(job.attempt.0)));
     Ok(jobs.iter().map(|progress| progress.job).filter(|job| !is_held(job)).collect())
@@ -174,7 +170,8 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     if !any {
         return Ok(vec![]);
     }
-    let mut tx = db.begin().await?;
+    // Where a training is set aside, what waits for it is, too.
+    let mut tx = db.begin_on_graph().await?;
     let expired: Vec<(i64, i64, i64, i64)> =
         sqlx::query_as(sql!("expired_leases")).bind(now.to_string()).fetch_all(&mut *tx).await?;
     let mut lost = vec![];
@@ -215,7 +212,7 @@ pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {
 
 /// Sets a leased job aside with its error, and with a training job whatever waits for it.
 pub(super) async fn set_aside(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     lease: JobAttempt,
     worker: WorkerId,
     class: ErrorClass,
@@ -226,7 +223,7 @@ pub(super) async fn set_aside(
     keep_error(tx, lease, worker, class, message, &now).await?;
     sqlx::query(sql!("set_aside"))
         .bind(lease.job.0)
-        .bind(lease.attempt.0)
+        .bind(i64::from(lease.attempt.0))
         .bind(&now)
         .bind(message)
         .bind(class.name())
@@ -238,7 +235,7 @@ pub(super) async fn set_aside(
 
 /// Remembers what ended an attempt.
 pub(super) async fn keep_error(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     lease: JobAttempt,
     worker: WorkerId,
     class: ErrorClass,
@@ -247,7 +244,7 @@ pub(super) async fn keep_error(
 ) -> Result<()> {
     sqlx::query(sql!("insert_error"))
         .bind(lease.job.0)
-        .bind(lease.attempt.0)
+        .bind(i64::from(lease.attempt.0))
         .bind(now)
         .bind(class.name())
         .bind(message)

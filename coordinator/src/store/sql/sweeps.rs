@@ -78,7 +78,7 @@ pub(super) async fn file(db: &Db, id: SweepId) -> Result<String> {
 pub(super) async fn page(db: &Db, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>> {
     let ids: Vec<i64> = sqlx::query_scalar(sql!("sweep_ids"))
         .bind(before.map_or(i64::MAX, |id| id.0))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&db.readers)
         .await?;
     let mut rows = Vec::with_capacity(ids.len());
@@ -162,8 +162,8 @@ pub(super) async fn points(
         .bind(id.0)
         .bind(after.position)
         .bind(after.split.name())
-        .bind(after.index)
-        .bind(limit)
+        .bind(i64::from(after.index))
+        .bind(i64::from(limit))
         .fetch_all(&db.readers)
         .await?;
     let next = match full(&rows, limit) {
@@ -205,7 +205,7 @@ pub(super) async fn measures(
         .bind(after.position)
         .bind(after.split)
         .bind(after.name)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&db.readers)
         .await?;
     let next = full(&rows, limit).map(|row| MeasureCursor {
@@ -245,9 +245,9 @@ pub(super) async fn curves(
     let rows: Vec<CurveRow> = sqlx::query_as(sql!("curves_of_sweep"))
         .bind(id.0)
         .bind(after.position)
-        .bind(after.epoch)
+        .bind(i64::from(after.epoch))
         .bind(after.split.name())
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&db.readers)
         .await?;
     let next = match full(&rows, limit) {
@@ -298,7 +298,7 @@ pub(super) async fn jobs(
         .bind(id.0)
         .bind(after.map_or(0, |job| job.0))
         .bind(state.map(JobState::name))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&db.readers)
         .await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
