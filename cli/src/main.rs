@@ -32,6 +32,7 @@ mod suggest;
 mod summary;
 mod sweepfile;
 mod sweeps;
+mod token;
 mod watch;
 mod workers;
 
@@ -76,6 +77,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Token(args) => token::token(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
             Verb::Models(args) => models::models(output, &args),

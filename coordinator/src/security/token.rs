@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use transect_common::pb;
+
 use crate::security::{Scopes, SecretHash};
 use crate::store::Timestamp;
 
@@ -86,6 +88,23 @@ impl Token {
             (Some(_), _) => "revoked",
             (None, Some(at)) if at <= now => "expired",
             _ => "live",
+        }
+    }
+}
+
+impl Token {
+    /// As the wire has it at `now`.
+    pub fn to_wire(self, now: Timestamp) -> pb::Token {
+        pb::Token {
+            state: self.state(now).to_owned(),
+            token_id: self.id.to_string(),
+            name: self.name,
+            scopes: self.scopes.names().map(str::to_owned).collect(),
+            created_at: self.created_at.to_string(),
+            created_by: self.created_by,
+            expires_at: self.expires_at.map(|at| at.to_string()),
+            revoked_at: self.revoked_at.map(|at| at.to_string()),
+            used_at: self.used_at.map(|at| at.to_string()),
         }
     }
 }

@@ -8,9 +8,8 @@ use transect_common::pb;
 use transect_common::pb::admin_service_server::AdminService;
 
 use super::{Shared, now};
-use crate::security::{NewToken, Principal, Scope, Scopes, Secret, Token};
+use crate::security::{NewToken, Principal, Scope, Scopes, Secret};
 use crate::status::invalid;
-use crate::store::Timestamp;
 
 /// Makes and revokes tokens.
 #[derive(Debug)]
@@ -27,20 +26,6 @@ impl Service {
 
 fn caller<T>(request: &Request<T>) -> String {
     request.extensions().get::<Principal>().map_or("anyone", Principal::name).to_owned()
-}
-
-fn translated(token: Token, now: Timestamp) -> pb::Token {
-    pb::Token {
-        state: token.state(now).to_owned(),
-        token_id: token.id.to_string(),
-        name: token.name,
-        scopes: token.scopes.names().map(str::to_owned).collect(),
-        created_at: token.created_at.to_string(),
-        created_by: token.created_by,
-        expires_at: token.expires_at.map(|at| at.to_string()),
-        revoked_at: token.revoked_at.map(|at| at.to_string()),
-        used_at: token.used_at.map(|at| at.to_string()),
-    }
 }
 
 #[tonic::async_trait]
@@ -65,13 +50,13 @@ impl AdminService for Service {
         let new = NewToken::new(&name, secret.hash(), scopes, life, &by, now);
         let token = self.shared.store.create_token(new.map_err(|e| invalid("name", e.to_string()))?, now).await?;
         info!(token = %token.id, name = token.name, scopes = %token.scopes, by, "token made");
-        let token = Some(translated(token, now));
+        let token = Some(token.to_wire(now));
         Ok(Response::new(pb::CreateTokenResponse { token, secret: secret.reveal().to_owned() }))
     }
 
     async fn list_tokens(&self, _: Request<pb::ListTokensRequest>) -> Result<Response<pb::ListTokensResponse>, Status> {
         let now = now();
-        let tokens = self.shared.store.tokens().await?.into_iter().map(|token| translated(token, now));
+        let tokens = self.shared.store.tokens().await?.into_iter().map(|token| token.to_wire(now));
         Ok(Response::new(pb::ListTokensResponse { tokens: tokens.collect() }))
     }
 
@@ -83,6 +68,6 @@ impl AdminService for Service {
         let now = now();
         let token = self.shared.store.revoke_token(&request.get_ref().token, now).await?;
         info!(token = %token.id, name = token.name, by, "token revoked");
-        Ok(Response::new(pb::RevokeTokenResponse { token: Some(translated(token, now)) }))
+        Ok(Response::new(pb::RevokeTokenResponse { token: Some(token.to_wire(now)) }))
     }
 }

@@ -6,8 +6,8 @@ use sqlx::FromRow;
 use super::This;
 use super::db::sql;
 use super::rows::text;
-use crate::store::apart::apart;
 use crate::security::{NewToken, SecretHash, Token, TokenId};
+use crate::store::apart::apart;
 use crate::store::{Result, StoreError, Timestamp, Tokens, WorkerId};
 
 #[derive(FromRow)]
