@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
-use transect_common::client::{Channel, Endpoints};
+use transect_common::client::{Access, AccessFiles, Channel, Endpoints};
+use transect_common::pb::admin_service_client::AdminServiceClient;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 use transect_coordinator::artifacts::Location;
@@ -50,7 +51,7 @@ impl Session {
     /// Finds a coordinator, or starts one.
     pub async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         if let Some(given) = &global.coordinator {
-            let endpoints = endpoints(given)?;
+            let endpoints = endpoints(given)?.with(&access(global)?).map_err(|e| Failure::Usage(e.to_string()))?;
             let channel = dial(&endpoints).await?;
             return Ok(Self { channel, address: endpoints.to_string(), own: None, scratch: None });
         }
@@ -114,6 +115,11 @@ impl Session {
         SweepServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
+    /// Tokens.
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
+    }
+
     /// Artifacts.
     pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
         ArtifactServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
@@ -133,6 +139,18 @@ impl Session {
 /// One address or several with commas between; `HOST:PORT` may do without its scheme.
 fn endpoints(given: &str) -> Result<Endpoints, Failure> {
     Endpoints::parse(&[given]).map_err(|wrong| Failure::Usage(wrong.to_string()))
+}
+
+/// What to show to a coordinator that was named.
+fn access(global: &Global) -> Result<Access, Failure> {
+    let files = AccessFiles {
+        token: global.token_file.clone(),
+        ca: global.tls_ca.clone(),
+        cert: global.tls_client_cert.clone(),
+        key: global.tls_client_key.clone(),
+    };
+    let token = std::env::var("TRANSECT_TOKEN").ok();
+    Access::read(&files, token.as_deref()).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
