@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use transect_coordinator::{Config, start};
+use transect_coordinator::{Config, Coordinator, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
 #[derive(Debug, Parser)]
@@ -83,10 +84,35 @@ async fn run(options: Options) -> anyhow::Result<()> {
         max_attempts: options.max_attempts,
     };
     let coordinator = start(config).await?;
-    signals.next().await;
+    tell_systemd(NotifyState::Ready);
+    tokio::select! {
+        () = signals.next() => {}
+        () = coordinator.ended() => bail!("the server ended by itself; the log says why"),
+        () = feed_watchdog(&coordinator) => {}
+    }
+    tell_systemd(NotifyState::Stopping);
     tokio::select! {
         () = coordinator.shutdown() => Ok(()),
         () = signals.next() => bail!("asked twice to stop: stopped at once; open requests were cut off"),
+    }
+}
+
+/// Tells systemd that the coordinator answers, three times in each of the periods that it asks for. Never returns.
+async fn feed_watchdog(coordinator: &Coordinator) {
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    loop {
+        coordinator.answers().await;
+        tell_systemd(NotifyState::Watchdog);
+        tokio::time::sleep(period / 3).await;
+    }
+}
+
+/// Does nothing where systemd has not started this.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told how the coordinator is");
     }
 }
 

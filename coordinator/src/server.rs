@@ -58,6 +58,7 @@ pub struct Coordinator {
     http_address: Option<SocketAddr>,
     stop: DropGuard,
     serving: JoinHandle<()>,
+    shared: Shared,
 }
 
 impl Coordinator {
@@ -69,6 +70,18 @@ impl Coordinator {
     /// Where the HTTP pages are, when they are served.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Returns once the store has answered, if only with an error, and a blocking thread came to its turn: the process is
+    /// alive in more than name. That a database is away is for `/readyz` to say; a restart would not bring it back.
+    pub async fn answers(&self) {
+        let _ = self.shared.store.ping().await;
+        let _ = tokio::task::spawn_blocking(|| ()).await;
+    }
+
+    /// Returns when the server ends by itself, because it cannot go on.
+    pub async fn ended(&self) {
+        self.shared.stop.cancelled().await;
     }
 
     /// Stops leasing, ends streams, finishes open writes, and lets go of the home.
@@ -101,8 +114,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let work = TaskTracker::new();
     let shared = Shared { store: Arc::new(store), artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
-    let serving = tokio::spawn(serve(shared, grpc, http, lock));
-    Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })
+    let serving = tokio::spawn(serve(shared.clone(), grpc, http, lock));
+    Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving, shared })
 }
 
 /// Files are locked and folders made where it may block.

@@ -14,6 +14,7 @@ mod lease;
 mod report;
 mod session;
 mod shutdown;
+mod supervisor;
 mod transfer;
 
 use std::path::PathBuf;
@@ -100,6 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         "ready"
     );
     let session = Arc::new(Session::new(&config.coordinator, info)?);
+    supervisor::waits("waiting for the coordinator");
     tokio::select! {
         terms = session.terms() => {
             if let Err(status) = terms {
@@ -110,6 +112,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         () = async { shutdown.asked().await; tokio::time::sleep(ANSWER).await } => return Ok(()),
     }
 
+    let supervisor = tokio::spawn(supervisor::run(format!("works on {}", setup.device), shutdown.clone()));
     let held = Held::default();
     let (report, sender) = Report::new(Arc::clone(&session), held.clone(), Arc::clone(&cache));
     let sender = tokio::spawn(sender);
@@ -120,6 +123,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     leave(&session, &report, &shutdown).await;
     heartbeat.abort();
     sender.abort();
+    supervisor.abort();
     worked
 }
 
