@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{cancel, export, import, models, plan, report, results, run, status, submit, suggest, sweeps, watch};
+use crate::{
+    cancel, export, import, models, plan, report, results, run, slurm, status, submit, suggest, sweeps, watch,
+};
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
 /// checkpoints, and stores every point in a database.
@@ -103,6 +105,11 @@ pub enum Verb {
     Sweeps(sweeps::SweepsArgs),
     /// List workers
     Workers,
+    /// Start workers elsewhere: `worker slurm` writes or submits a batch script
+    #[command(subcommand)]
+    Worker(slurm::WorkerVerb),
+    /// Keep the number of Slurm jobs that are workers in step with the work that waits
+    Scale(slurm::ScaleArgs),
     /// List architectures, or the layers and tensors of one
     Models(models::ModelsArgs),
     /// Store checkpoints that were trained elsewhere

@@ -26,6 +26,7 @@ mod report;
 mod results;
 mod run;
 mod signals;
+mod slurm;
 mod status;
 mod submit;
 mod suggest;
@@ -76,6 +77,8 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Worker(verb) => slurm::worker(&global, output, verb).await,
+            Verb::Scale(args) => slurm::scale(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
             Verb::Models(args) => models::models(output, &args),
