@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::errors::Failure;
 
+/// The worker takes the limit to be so many seconds earlier, and keeps to it by itself should Slurm's signal not come.
+const MARGIN: u64 = 10;
+
 /// What the script says.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -78,7 +81,7 @@ impl Script {
         }
         let _ = writeln!(text, "set -eu");
         let _ = writeln!(text, "export TRANSECT_COORDINATOR={}", quoted(&self.coordinator));
-        for (name, value) in [("TOKEN_FILE", &self.token_file), ("CA", &self.ca), ("DATA", &self.data)] {
+        for (name, value) in [("TOKEN_FILE", &self.token_file), ("TLS_CA", &self.ca), ("DATA", &self.data)] {
             if let Some(value) = value {
                 let _ = writeln!(text, "export TRANSECT_{name}={}", quoted(value));
             }
@@ -87,7 +90,7 @@ impl Script {
         let _ = writeln!(text, "export TRANSECT_CACHE=\"{cache}\"");
         let _ = writeln!(text, "# Slurm tells the end from 23.02 on; before that the limit is known.");
         let _ = writeln!(text, "now=$(date +%s)");
-        let _ = writeln!(text, "left=$(( ${{SLURM_JOB_END_TIME:-$(( now + {limit} ))}} - now - {drain} ))");
+        let _ = writeln!(text, "left=$(( ${{SLURM_JOB_END_TIME:-$(( now + {limit} ))}} - now - {MARGIN} ))");
         let _ = write!(text, "exec {} --log-json --device {}", quoted(&self.program), quoted(&self.device));
         let _ = write!(text, " --threads {} --time-limit \"${{left}}s\"", self.cpus);
         if let Some(idle) = self.idle_exit {
@@ -148,7 +151,7 @@ mod tests {
             "#SBATCH --cpus-per-task=4",
             "#SBATCH --gres=gpu:1",
             "export TRANSECT_TOKEN_FILE='/etc/token'",
-            "left=$(( ${SLURM_JOB_END_TIME:-$(( now + 93600 ))} - now - 120 ))",
+            "left=$(( ${SLURM_JOB_END_TIME:-$(( now + 93600 ))} - now - 10 ))",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
