@@ -52,6 +52,9 @@ pub struct Global {
     /// Answer in JSON: one document, or one line for each row of a stream
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Write the log of a coordinator that is started for this command as JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub log_json: bool,
     /// Colour the terminal's text
     #[arg(
         long,

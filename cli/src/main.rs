@@ -44,10 +44,17 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Verb};
 use errors::{Failure, Outcome};
 use output::Output;
+use transect_common::telemetry::{self, Logs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.color);
+    let logs = Logs { program: "transect", json: cli.global.log_json, ansi: false };
+    // Kept until the end: then the last spans are sent.
+    let _telemetry = match telemetry::start(logs, connect::log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return output.failure(&Failure::Usage(error.to_string())),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return output.failure(&Failure::Other(anyhow::anyhow!("cannot start: {e}"))),

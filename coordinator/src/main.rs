@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use transect_common::telemetry::{self, Logs};
 use transect_coordinator::{Config, Coordinator, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
@@ -55,8 +55,13 @@ fn http_address(text: &str) -> Result<HttpAddress, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    start_logging(options.log_json);
-    match run(options).await {
+    let logs = Logs { program: "transect-coordinator", json: options.log_json, ansi: stderr().is_terminal() };
+    let done = match telemetry::start(logs, stderr) {
+        // Kept until the end: then the last spans are sent.
+        Ok(_telemetry) => run(options).await,
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("transect-coordinator: {error:#}");
@@ -132,16 +137,5 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-/// Logs to standard error, `info` and above unless `TRANSECT_LOG` says otherwise.
-fn start_logging(as_json: bool) {
-    let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr);
-    if as_json {
-        lines.json().init();
-    } else {
-        lines.with_target(false).init();
     }
 }

@@ -266,7 +266,7 @@ async fn maintain(shared: Shared) {
 
 /// Queues the jobs whose leases have run out at `now`.
 async fn expire(store: &dyn Store, metrics: &Metrics, now: Timestamp) -> Result<(), StoreError> {
-    let expired = store.expire(now).await?;
+    let expired = metrics.store("expire", store.expire(now)).await?;
     metrics.add_leases_expired(expired.len() as u64);
     for lease in expired {
         warn!(

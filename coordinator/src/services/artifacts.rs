@@ -65,6 +65,7 @@ impl ArtifactService for Service {
                 let found = request.chunk.len();
                 return Err(invalid("chunk", format!("a chunk holds at most {CHUNK_BYTES} bytes, not {found}")));
             }
+            self.shared.metrics.add_artifact_bytes("in", request.chunk.len());
             if chunks.send(request.chunk).await.is_err() {
                 // The writer has given up; its error says why.
                 break;
@@ -72,7 +73,8 @@ impl ArtifactService for Service {
             next = stream.message().await?;
         }
         drop(chunks);
-        let stored = writer.await.map_err(|e| internal(&e))??;
+        let stored = writer.await.map_err(|e| internal(&e))?.map_err(Status::from);
+        let stored = self.shared.metrics.artifact("put", stored)?;
         if stored.created {
             tracing::debug!(%artifact, bytes = stored.bytes, "stored an artifact");
         }
@@ -83,18 +85,22 @@ impl ArtifactService for Service {
 
     async fn get(&self, request: Request<pb::GetArtifactRequest>) -> Result<Response<Self::GetStream>, Status> {
         let artifact = parse(&request.get_ref().artifact)?;
-        let file = self.shared.blocking(move |artifacts| artifacts.open_checked(&artifact)).await?;
-        let chunks = try_unfold(File::from_std(file), |mut file| async move {
+        let file = self.shared.blocking(move |artifacts| artifacts.open_checked(&artifact)).await;
+        let file = self.shared.metrics.artifact("get", file)?;
+        let metrics = self.shared.metrics.clone();
+        let chunks = try_unfold((File::from_std(file), metrics), |(mut file, metrics)| async move {
             let mut chunk = Vec::with_capacity(CHUNK_BYTES);
             (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await.map_err(|e| internal(&e))?;
-            Ok((!chunk.is_empty()).then_some((pb::GetArtifactResponse { chunk }, file)))
+            metrics.add_artifact_bytes("out", chunk.len());
+            Ok((!chunk.is_empty()).then_some((pb::GetArtifactResponse { chunk }, (file, metrics))))
         });
         Ok(Response::new(chunks.boxed()))
     }
 
     async fn stat(&self, request: Request<pb::StatRequest>) -> Result<Response<pb::StatResponse>, Status> {
         let artifact = parse(&request.get_ref().artifact)?;
-        let size = self.shared.blocking(move |artifacts| artifacts.size(&artifact)).await?;
+        let size = self.shared.blocking(move |artifacts| artifacts.size(&artifact)).await;
+        let size = self.shared.metrics.artifact("stat", size)?;
         Ok(Response::new(pb::StatResponse { exists: size.is_some(), bytes: size.unwrap_or(0) }))
     }
 }

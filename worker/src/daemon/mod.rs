@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use transect_common::pb::{LeaveRequest, WorkerInfo};
+use tracing::Instrument as _;
+use transect_common::pb::{LeaseResponse, LeaveRequest, WorkerInfo};
+use transect_common::telemetry;
 
 use self::cache::Cache;
 use self::child::{Child, Setup};
@@ -148,14 +150,15 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>) -> anyhow::Result<
             Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
         };
         let run = lease.run.clone();
-        let outcome = group.work(executor, lease).await;
+        let span = lease_span(&lease);
+        let outcome = group.work(executor, lease).instrument(span.clone()).await;
         if outcome == Executor::Replace {
             child = None;
         }
         cached.note(&run);
         // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
         tokio::select! {
-            () = group.report.flush() => {}
+            () = group.report.flush().instrument(tracing::info_span!(parent: &span, "report")) => {}
             () = group.shutdown.asked() => {}
         }
     }
@@ -163,6 +166,17 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>) -> anyhow::Result<
         child.end().await;
     }
     Ok(())
+}
+
+/// What is done for one lease, in the trace of its run.
+fn lease_span(lease: &LeaseResponse) -> tracing::Span {
+    let (first, jobs) = (lease.jobs.first().cloned().unwrap_or_default(), lease.jobs.len());
+    let run = lease.run.get(..12).unwrap_or(&lease.run);
+    let span = tracing::info_span!("lease", run, job = first.job_id, attempt = first.attempt, jobs);
+    if let Ok(run) = lease.run.parse() {
+        telemetry::belongs_to(&span, &run);
+    }
+    span
 }
 
 /// A new executor in place of a dead one.
