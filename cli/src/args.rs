@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cancel, export, import, models, plan, report, results, run, slurm, status, submit, suggest, sweeps, watch,
+    cancel, export, import, models, plan, report, results, run, scheduling, slurm, status, submit, suggest, sweeps,
+    watch,
 };
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
@@ -104,6 +105,14 @@ pub enum Verb {
     Cancel(cancel::CancelArgs),
     /// Queue a sweep's failed jobs again
     Retry(cancel::RetryArgs),
+    /// Hold a sweep back: none of its jobs begins any more
+    Pause(scheduling::SweepArgs),
+    /// Let a paused sweep go on
+    Resume(scheduling::SweepArgs),
+    /// Change a sweep's priority, share or limit of workers
+    Adjust(scheduling::AdjustArgs),
+    /// Say why a job is not running, or what it is doing
+    Explain(scheduling::ExplainArgs),
     /// List sweeps, newest first
     Sweeps(sweeps::SweepsArgs),
     /// List workers
@@ -113,6 +122,8 @@ pub enum Verb {
     Worker(slurm::WorkerVerb),
     /// Keep the number of Slurm jobs that are workers in step with the work that waits
     Scale(slurm::ScaleArgs),
+    /// Give a worker work again that was set aside because jobs failed on it
+    Release(scheduling::ReleaseArgs),
     /// List architectures, or the layers and tensors of one
     Models(models::ModelsArgs),
     /// Store checkpoints that were trained elsewhere

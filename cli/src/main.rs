@@ -25,6 +25,7 @@ mod progress;
 mod report;
 mod results;
 mod run;
+mod scheduling;
 mod signals;
 mod slurm;
 mod status;
@@ -86,6 +87,11 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
             Verb::Worker(verb) => slurm::worker(&global, output, verb).await,
             Verb::Scale(args) => slurm::scale(&global, output, args).await,
+            Verb::Pause(args) => scheduling::pause(&global, output, args).await,
+            Verb::Resume(args) => scheduling::resume(&global, output, args).await,
+            Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,
+            Verb::Explain(args) => scheduling::explain(&global, output, args).await,
+            Verb::Release(args) => scheduling::release(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
             Verb::Models(args) => models::models(output, &args),
