@@ -46,9 +46,15 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub home: PathBuf,
-    /// Coordinator to talk to, as http://HOST:PORT; without it the one that is live in the home folder, or else one that
-    /// is started for this command alone
-    #[arg(long, global = true, env = "TRANSECT_COORDINATOR", value_name = "URL", help_heading = "Global options")]
+    /// Coordinator to talk to, as http://HOST:PORT (several that share a store with commas between: any that answers);
+    /// without it the one that is live in the home folder, or else one that is started for this command alone
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSECT_COORDINATOR",
+        value_name = "URL[,URL...]",
+        help_heading = "Global options"
+    )]
     pub coordinator: Option<String>,
     /// Answer in JSON: one document, or one line for each row of a stream
     #[arg(long, global = true, help_heading = "Global options")]

@@ -21,6 +21,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 const SHORT_LIVES: u32 = 3;
 /// Longest wait before a worker is started again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Seconds in which a worker that is asked to stop leaves a snapshot and sends what it measured.
+const GRACE: &str = "12";
 /// Lines of a log that an error shows.
 const SHOWN_LINES: usize = 8;
 
@@ -154,6 +156,7 @@ impl Fleet {
             .args(["--coordinator", &orders.coordinator, "--device", device])
             .args(["--threads", &orders.threads.to_string()])
             .args(["--exit-with-parent", &std::process::id().to_string()])
+            .args(["--grace-seconds", GRACE])
             .arg("--data")
             .arg(&orders.data)
             .arg("--cache")

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Code, Status};
@@ -18,7 +18,7 @@ use super::session::{Session, is_passing, sentence};
 const CHUNK: usize = 1 << 20;
 /// A transfer that moves nothing for so long is begun again.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A coordinator that is full, or sends spoilt bytes, is asked so often before the attempt fails.
+/// Spoilt bytes are asked for so often before the attempt fails.
 const TRIES: u32 = 5;
 
 /// An artifact could not be moved.
@@ -52,28 +52,44 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// Lends an artifact from the cache, fetching it first where needed. Waits for a coordinator that is away.
-pub async fn fetch(session: &Session, cache: &Arc<Cache>, digest: &ArtifactDigest) -> Result<PathBuf, TransferError> {
+/// Lends an artifact from the cache, fetching it first where needed. Waits for a coordinator that is away, and for `patience`
+/// for one that is there and cannot. A disk that is full is cleared of what is not in use, once.
+pub async fn fetch(
+    session: &Session,
+    cache: &Arc<Cache>,
+    digest: &ArtifactDigest,
+    patience: Duration,
+) -> Result<PathBuf, TransferError> {
     let (here, name) = (Arc::clone(cache), digest.clone());
     let lent = blocking(move || here.lend(&name)).await.map_err(disk(&cache.lent(digest)))?;
     if let Some(path) = lent {
         return Ok(path);
     }
     let part = cache.scratch().join(format!("{digest}.part"));
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut spoilt, mut has_made_room) = (Backoff::default(), 0, false);
+    let began = Instant::now();
     loop {
         match download(session, digest, &part).await {
             Ok(()) => break,
-            // A coordinator that is away is waited for; one that is there and cannot gets a few tries.
             Err(TransferError::Refused(status)) if is_away(&status) => {}
-            Err(TransferError::Refused(status)) if is_passing(&status) && backoff.failures() + 1 < TRIES => {}
-            Err(TransferError::Mismatch) if backoff.failures() + 1 < TRIES => {}
+            Err(TransferError::Refused(status)) if is_passing(&status) && began.elapsed() < patience => {}
+            Err(TransferError::Mismatch) if spoilt + 1 < TRIES => spoilt += 1,
+            Err(TransferError::Disk { source, .. }) if is_full(&source) && !has_made_room => {
+                has_made_room = true;
+                tracing::warn!("the disk of the cache is full; everything that is not in use is dropped");
+                let here = Arc::clone(cache);
+                blocking(move || here.make_room()).await.map_err(disk(&part))?;
+            }
             Err(error) => return Err(error),
         }
         backoff.wait().await;
     }
     let (here, name, file) = (Arc::clone(cache), digest.clone(), part.clone());
     blocking(move || here.adopt(&name, &file)).await.map_err(disk(&part))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }
 
 /// True for a failure of the connection, not of a coordinator that answered.
@@ -83,7 +99,7 @@ fn is_away(status: &Status) -> bool {
 
 async fn download(session: &Session, digest: &ArtifactDigest, part: &Path) -> Result<(), TransferError> {
     let request = GetArtifactRequest { artifact: digest.to_string() };
-    let slow = |_| Status::deadline_exceeded("the download stands still");
+    let slow = |_| session.too_slow("the download stands still");
     let mut service = session.artifacts();
     let answer = tokio::time::timeout(PATIENCE, service.get(request)).await.map_err(slow)??;
     let mut chunks = answer.into_inner();
@@ -97,19 +113,33 @@ async fn download(session: &Session, digest: &ArtifactDigest, part: &Path) -> Re
     if hasher.finalize().to_hex().as_str() == digest.as_str() { Ok(()) } else { Err(TransferError::Mismatch) }
 }
 
-/// Stores the file with the coordinator. Waits for one that is away.
-pub async fn upload(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<(), TransferError> {
-    let mut backoff = Backoff::default();
+/// Stores the file with the coordinator. Waits for one that is away, and for `patience` for one whose store is full or
+/// fails.
+pub async fn upload(
+    session: &Session,
+    digest: &ArtifactDigest,
+    path: &Path,
+    patience: Duration,
+) -> Result<(), TransferError> {
+    let (mut backoff, mut refused) = (Backoff::default(), None);
     loop {
         let status = match put(session, digest, path).await {
             Err(TransferError::Refused(status)) => status,
             done => return done,
         };
-        let is_last = backoff.failures() + 1 >= TRIES;
-        if !is_away(&status) && (!is_passing(&status) || is_last) {
-            return Err(status.into());
+        if !is_away(&status) {
+            let since = *refused.get_or_insert_with(Instant::now);
+            if !is_passing(&status) || since.elapsed() >= patience {
+                return Err(status.into());
+            }
         }
-        tracing::warn!(artifact = digest.short(), error = sentence(&status), "the upload failed; trying again");
+        if backoff.failures() == 0 {
+            tracing::warn!(
+                artifact = digest.short(),
+                error = sentence(&status),
+                "an upload failed; trying until it is done"
+            );
+        }
         backoff.wait().await;
     }
 }
@@ -140,7 +170,7 @@ async fn put(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<
     let both = async { tokio::join!(read, call) };
     let whole = PATIENCE * 20;
     let (read, answer) =
-        tokio::time::timeout(whole, both).await.map_err(|_| Status::deadline_exceeded("the upload stands still"))?;
+        tokio::time::timeout(whole, both).await.map_err(|_| session.too_slow("the upload stands still"))?;
     read.map_err(disk(path))?;
     answer?;
     Ok(())
