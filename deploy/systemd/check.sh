@@ -15,11 +15,13 @@ trap 'rm -rf "$root"' EXIT
 
 # The units as they are, but for programs that exist here. (The colon of cuda:0 means an alias to systemd-analyze verify.)
 units=$root/units
-mkdir -p "$units/transect-worker@cuda.service.d"
+mkdir -p "$units/transect-worker@cuda.service.d" "$units/transect-worker@.service.d" "$units/transect-coordinator.service.d"
 for unit in transect-coordinator.service transect-worker@.service; do
     sed 's,/opt/transect/bin/[a-z-]*,/bin/true,' "$unit" >"$units/$unit"
 done
 cp cuda.conf "$units/transect-worker@cuda.service.d/"
+cp worker-secure.conf "$units/transect-worker@.service.d/"
+cp coordinator-secure.conf "$units/transect-coordinator.service.d/"
 
 fail=0
 verify() {
