@@ -82,21 +82,24 @@ where
         lines.with_ansi(logs.ansi).with_target(false).with_filter(filter()).boxed()
     };
     let endpoint = std::env::var(ENDPOINT).unwrap_or_default();
-    let traces = if endpoint.is_empty() { None } else { Some(traces(logs.program, endpoint)?) };
+    let traces = if endpoint.is_empty() { None } else { Some(traces(logs.program, &endpoint)?) };
     let spans = traces.as_ref().map(|traces| {
-        let tracer = traces.provider.tracer("transect");
         // What the libraries below say of themselves is for logs.
         let ours =
             EnvFilter::new("off,transect=info,transect_common=info,transect_coordinator=info,transect_worker=info");
-        tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false).with_filter(ours)
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.provider.tracer("transect"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(ours)
     });
     // A second start keeps the first's subscriber.
     let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
     Ok(Telemetry { traces })
 }
 
-fn traces(program: &'static str, endpoint: String) -> Result<Traces, TelemetryError> {
-    let wrong = |reason: String| TelemetryError { endpoint: endpoint.clone(), reason };
+fn traces(program: &'static str, endpoint: &str) -> Result<Traces, TelemetryError> {
+    let wrong = |reason: String| TelemetryError { endpoint: endpoint.to_owned(), reason };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("traces")

@@ -187,7 +187,7 @@ wait_for "the requeued worker" 120 has_run "$again"
 say "requeued: $again"
 
 # 5. The work ends; what waits is cancelled, and the results are whole.
-for ((i = 0; i < 600; i++)); do
+for ((i = 0; i < 1800; i++)); do
     state=$(sweep state)
     [ "$state" = running ] || break
     sleep 0.5
@@ -199,6 +199,8 @@ failed=$(sweep failed)
 [ "$failed" = 0 ] || die "$failed jobs failed"
 [ "$(transect results slurm --format csv | wc -l)" -eq $((points + 1)) ] || die "the results have other rows"
 says '"leases_given_back":[1-9]' || die "no worker gave work back: nothing was disturbed"
+says "goes on after step" || die "no training went on from its snapshot"
+say "$(cat "$work"/logs/*.log | grep -o 'mlp seed [^"]* goes on after step [0-9]*' | head -n 1)"
 transect scale --slurm --once --min 0 --max 3 "${job[@]}"
 [ "$(count PENDING)" -eq 0 ] || die "worker jobs still wait for nothing: $(squeue)"
 say "all $points points of $seeds runs are there"

@@ -161,12 +161,16 @@ impl WorkerService for Service {
         let Rows { rows, mut refused } = read.await?;
         log_ends(worker, &rows);
         let metrics = &self.shared.metrics;
-        rows.iter().for_each(|row| metrics.add_row(&row.row));
+        for row in &rows {
+            metrics.add_row(&row.row);
+        }
         let reported = metrics.store("report", self.shared.store.report(worker, rows, now())).await?;
         refused.extend(reported.refused);
         refused.sort_by_key(|refusal| refusal.place);
         log_refusals(worker, &refused);
-        refused.iter().for_each(|refusal| metrics.add_refusal(refusal.reason.name()));
+        for refusal in &refused {
+            metrics.add_refusal(refusal.reason.name());
+        }
         let refused = refused.into_iter().map(|refusal| pb::Refusal {
             job: Some(translate::job_attempt(refusal.job)),
             row: refusal.place,
