@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -34,6 +34,15 @@ test: setup ## run the whole test suite
 reproduction: build ## run sweeps/paper/small and write docs/reproduction.md (about an hour on two cores; DATA=folder of cifar10)
 	@scripts/system.sh demo
 	@scripts/reproduction.sh $(or $(DATA),.transect/data)
+
+slurm-test: build ## run a sweep through a Slurm of one machine (as root; installs slurm-wlm and munge; about 80 s)
+	@BIN=$(BIN) deploy/slurm/test.sh
+
+deploy-check: ## verify systemd units, Kubernetes manifests, Dockerfiles, compose file, alerts and dashboard
+	@deploy/systemd/check.sh
+	@deploy/prometheus/check.sh
+	@deploy/kubernetes/check.sh
+	@deploy/docker/check.sh
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cancel, export, gc, import, models, plan, report, results, run, scheduling, status, submit, suggest, sweeps, token,
+    cancel, export, gc, import, models, plan, report, results, run, scheduling, slurm, status, submit, suggest, sweeps,
+    token,
     watch,
 };
 
@@ -71,6 +72,9 @@ pub struct Global {
     /// Answer in JSON: one document, or one line for each row of a stream
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Write the log of a coordinator that is started for this command as JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub log_json: bool,
     /// Colour the terminal's text
     #[arg(
         long,
@@ -147,6 +151,11 @@ pub enum Verb {
     Workers,
     /// Make, list and revoke the tokens by which a coordinator knows its callers
     Token(token::TokenArgs),
+    /// Start workers elsewhere: `worker slurm` writes or submits a batch script
+    #[command(subcommand)]
+    Worker(slurm::WorkerVerb),
+    /// Keep the number of Slurm jobs that are workers in step with the work that waits
+    Scale(slurm::ScaleArgs),
     /// Give a worker work again that was set aside because jobs failed on it
     Release(scheduling::ReleaseArgs),
     /// List architectures, or the layers and tensors of one

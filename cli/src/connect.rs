@@ -1,14 +1,14 @@
 //! Where the coordinator is: the one that was named; else the one that is live in the home folder; else one that is
 //! started in this process, over the home folder, for this command alone.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use tracing_subscriber::EnvFilter;
 use transect_common::client::{Access, AccessFiles, Channel, Endpoints};
 use transect_common::pb::admin_service_client::AdminServiceClient;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
@@ -171,20 +171,24 @@ async fn start(folder: &Path) -> Result<Coordinator, StartError> {
 /// What a coordinator in this process has to say belongs in a file, not between the answers. Without the file, nowhere:
 /// that the home cannot be written is said by the coordinator itself.
 fn log_to(folder: &Path) {
-    let open = || -> anyhow::Result<std::fs::File> {
+    let open = || -> anyhow::Result<File> {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs)?;
         let path = logs.join("coordinator.log");
         std::fs::OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())
     };
     if let Ok(file) = open() {
-        let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-        let writer = Mutex::new(file);
-        // A second start in one process (after another command's coordinator ended) keeps the first's subscriber.
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
-        // A full disk is said once, by `disk`, and not once more for every line that cannot be logged.
-        let _ = log.log_internal_errors(false).try_init();
+        // A second start in one process (after another command's coordinator ended) keeps the first's file.
+        let _ = LOG.set(file);
     }
+}
+
+/// Where a coordinator in this process logs to, once there is one.
+static LOG: OnceLock<File> = OnceLock::new();
+
+/// Writes to the log of the coordinator in this process; nowhere while there is none.
+pub fn log() -> Box<dyn std::io::Write> {
+    LOG.get().map_or_else(|| Box::new(std::io::sink()) as Box<dyn std::io::Write>, |file| Box::new(file))
 }
 
 #[cfg(test)]

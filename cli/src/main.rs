@@ -28,6 +28,7 @@ mod results;
 mod run;
 mod scheduling;
 mod signals;
+mod slurm;
 mod status;
 mod submit;
 mod suggest;
@@ -46,10 +47,17 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Verb};
 use errors::{Failure, Outcome};
 use output::Output;
+use transect_common::telemetry::{self, Logs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.color);
+    let logs = Logs { program: "transect", json: cli.global.log_json, ansi: false };
+    // Kept until the end: then the last spans are sent.
+    let _telemetry = match telemetry::start(logs, connect::log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return output.failure(&Failure::Usage(error.to_string())),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return output.failure(&Failure::Other(anyhow::anyhow!("cannot start: {e}"))),
@@ -80,6 +88,8 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
             Verb::Token(args) => token::token(&global, output, args).await,
+            Verb::Worker(verb) => slurm::worker(&global, output, verb).await,
+            Verb::Scale(args) => slurm::scale(&global, output, args).await,
             Verb::Pause(args) => scheduling::pause(&global, output, args).await,
             Verb::Resume(args) => scheduling::resume(&global, output, args).await,
             Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use transect_common::pb;
+use tracing::{Instrument as _, info_span};
+use transect_common::{pb, telemetry};
 
 use crate::args::Global;
 use crate::connect::{Need, Session};
@@ -72,6 +73,11 @@ async fn store(
             return Err(Failure::Other(anyhow::anyhow!("{reason}")));
         }
     }
-    let request = pb::SubmitRequest { sweep_file, idempotency_key: args.idempotency_key.clone() };
-    Ok(client.submit(request).await.map_err(about_file)?.into_inner())
+    let span = info_span!("submit", file = %args.file.display());
+    let mut request =
+        tonic::Request::new(pb::SubmitRequest { sweep_file, idempotency_key: args.idempotency_key.clone() });
+    if let Some(traceparent) = telemetry::traceparent(&span).and_then(|text| text.parse().ok()) {
+        request.metadata_mut().insert(telemetry::TRACEPARENT, traceparent);
+    }
+    Ok(client.submit(request).instrument(span).await.map_err(about_file)?.into_inner())
 }

@@ -1,8 +1,8 @@
 //! Transect's words and pure functions: what a sweep file means, what a run is, which layers a mask moves, what a
 //! line's shape is called, and the messages that the parts exchange.
 //!
-//! Invariants: nothing in this crate but `client` does I/O, and nothing reads a clock, draws a random number or links
-//! libtorch. Data in, data out.
+//! Invariants: nothing in this crate but `client` and `telemetry` does I/O or reads a clock, and nothing draws a random
+//! number or links libtorch. Data in, data out.
 
 pub mod assignment;
 pub mod checkpoint;
@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod shape;
 pub mod stats;
 pub mod sweep;
+pub mod telemetry;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
 mod transect {

@@ -9,15 +9,17 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::time::timeout;
-use transect_common::job::{JobKind, JobState};
 
-use crate::metrics::Counts;
+use crate::metrics::Seen;
 use crate::security::metrics_need_a_reader;
 use crate::services::Shared;
-use crate::store::{self, StoreError};
+use crate::store::{Store, StoreError};
 
 /// A database that takes longer to answer counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sweeps that are looked at for the depth of the queue, newest first, in thousands.
+const MOST_PAGES_OF_SWEEPS: u32 = 10;
 
 const INDEX: &str = "\
 transect-coordinator
@@ -62,15 +64,22 @@ async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
 
 async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, (StatusCode, String)> {
     let failed = |error: StoreError| (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
-    let counts = shared.store.counts().await.map_err(failed)?;
-    let text = shared.metrics.text(&in_full(&counts));
+    let seen = shared.metrics.store("counts", see(&*shared.store)).await.map_err(failed)?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], text))
+    Ok(([(header::CONTENT_TYPE, content_type)], shared.metrics.text(&seen)))
 }
 
-/// Every kind and state, also where there are no jobs: a number that falls to 0 must not stay as it was.
-fn in_full(counts: &store::Counts) -> Counts {
-    let all = JobKind::ALL.iter().flat_map(|&kind| JobState::ALL.iter().map(move |&state| (kind, state)));
-    let jobs = all.map(|key| (key.0.name(), key.1.name(), counts.jobs.get(&key).copied().unwrap_or(0)));
-    Counts { sweeps: counts.sweeps, jobs: jobs.collect(), points: counts.points, workers: counts.workers }
+async fn see(store: &dyn Store) -> Result<Seen, StoreError> {
+    let (counts, workers) = (store.counts().await?, store.workers().await?);
+    let mut sweeps = Vec::new();
+    let mut before = None;
+    for _ in 0..MOST_PAGES_OF_SWEEPS {
+        let page = store.sweeps(before, 1000).await?;
+        sweeps.extend(page.rows);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    Ok(Seen { counts, workers, sweeps })
 }

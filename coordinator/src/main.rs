@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use transect_common::telemetry::{self, Logs};
 use transect_coordinator::artifacts::Location;
 use transect_coordinator::security::{Auth, Limits, Rate, Security, TlsFiles};
-use transect_coordinator::{Config, start};
+use transect_coordinator::{Config, Coordinator, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
 #[derive(Debug, Parser)]
@@ -104,8 +105,13 @@ fn http_address(text: &str) -> Result<HttpAddress, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    start_logging(options.log_json);
-    match run(options).await {
+    let logs = Logs { program: "transect-coordinator", json: options.log_json, ansi: stderr().is_terminal() };
+    let done = match telemetry::start(logs, stderr) {
+        // Kept until the end: then the last spans are sent.
+        Ok(_telemetry) => run(options).await,
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("transect-coordinator: {error:#}");
@@ -129,7 +135,13 @@ async fn run(options: Options) -> anyhow::Result<()> {
         security: options.security.read(),
     };
     let coordinator = start(config).await?;
-    signals.next().await;
+    tell_systemd(NotifyState::Ready);
+    tokio::select! {
+        () = signals.next() => {}
+        () = coordinator.ended() => bail!("the server ended by itself; the log says why"),
+        () = feed_watchdog(&coordinator) => {}
+    }
+    tell_systemd(NotifyState::Stopping);
     tokio::select! {
         () = coordinator.shutdown() => Ok(()),
         () = signals.next() => bail!("asked twice to stop: stopped at once; open requests were cut off"),
@@ -139,6 +151,25 @@ async fn run(options: Options) -> anyhow::Result<()> {
 /// What is not text cannot be a setting.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Tells systemd that the coordinator answers, three times in each of the periods that it asks for. Never returns.
+async fn feed_watchdog(coordinator: &Coordinator) {
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    loop {
+        coordinator.answers().await;
+        tell_systemd(NotifyState::Watchdog);
+        tokio::time::sleep(period / 3).await;
+    }
+}
+
+/// Does nothing where systemd has not started this.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told how the coordinator is");
+    }
 }
 
 /// The two signals that ask a program to stop.
@@ -157,16 +188,5 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-/// Logs to standard error, `info` and above unless `TRANSECT_LOG` says otherwise.
-fn start_logging(as_json: bool) {
-    let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr);
-    if as_json {
-        lines.json().init();
-    } else {
-        lines.with_target(false).init();
     }
 }

@@ -66,6 +66,7 @@ pub struct Coordinator {
     http_address: Option<SocketAddr>,
     stop: DropGuard,
     serving: JoinHandle<()>,
+    shared: Shared,
 }
 
 impl Coordinator {
@@ -77,6 +78,18 @@ impl Coordinator {
     /// Where the HTTP pages are, when they are served.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Returns once the store has answered, if only with an error, and a blocking thread came to its turn: the process is
+    /// alive in more than name. That a database is away is for `/readyz` to say; a restart would not bring it back.
+    pub async fn answers(&self) {
+        let _ = self.shared.store.ping().await;
+        let _ = tokio::task::spawn_blocking(|| ()).await;
+    }
+
+    /// Returns when the server ends by itself, because it cannot go on.
+    pub async fn ended(&self) {
+        self.shared.stop.cancelled().await;
     }
 
     /// Stops leasing, ends streams, finishes open writes, and lets go of the home.
@@ -121,8 +134,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let http = http.map(|listener| Incoming::open(listener, tls.pages, MOST_PAGES, Patience::Life(PAGE))).transpose();
     let http = http.map_err(listening)?.map(|pages| (pages, policy.pages_ask));
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
-    let serving = tokio::spawn(serve(shared, gc, grpc, http, lock));
-    Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })
+    let serving = tokio::spawn(serve(shared.clone(), gc, grpc, http, lock));
+    Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving, shared })
 }
 
 /// The certificates of the listeners, as far as they have any.

@@ -8,8 +8,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use tracing_subscriber::EnvFilter;
 use transect_common::client::{Access, AccessFiles, Endpoints};
+use transect_common::telemetry::{self, Logs};
 use transect_worker::daemon::{self, Left};
 use transect_worker::executor;
 
@@ -195,13 +195,9 @@ fn run_daemon(args: Daemon) -> anyhow::Result<Left> {
             "--time-limit is {limit:?}, of which --grace-seconds keeps {grace:?} for leaving: nothing is left to work in"
         );
     }
-    let filter = EnvFilter::try_from_env("TRANSECT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if args.log_json {
-        log.json().init();
-    } else {
-        log.with_ansi(false).init();
-    }
+    let logs = Logs { program: "transect-worker", json: args.log_json, ansi: false };
+    // Kept until the end: then the last spans are sent.
+    let _telemetry = telemetry::start(logs, std::io::stderr)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let config = daemon::Config {
         coordinators: Endpoints::parse(&args.coordinator)?.with(&args.access.read()?)?,

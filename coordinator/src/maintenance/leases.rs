@@ -7,7 +7,7 @@ use crate::store::{StoreError, Timestamp};
 
 /// Queues the jobs whose leases have run out at `now`.
 pub async fn expire(shared: Shared, now: Timestamp) -> Result<(), StoreError> {
-    let expired = shared.store.expire(now).await?;
+    let expired = shared.metrics.store("expire", shared.store.expire(now)).await?;
     shared.metrics.add_leases_expired(expired.len() as u64);
     for lease in expired {
         warn!(

@@ -117,7 +117,10 @@ impl ArtifactService for Service {
         // Likewise: what has arrived is stored even when nobody waits for the answer any more.
         let store = self.shared.artifacts.clone();
         let publish = self.shared.work.spawn(async move { store.publish(staged, SystemTime::now()).await });
-        let stored = publish.await.map_err(|e| internal(&e))??;
+        let stored = publish.await.map_err(|e| internal(&e))?.map_err(Status::from);
+        let metrics = &self.shared.metrics;
+        let stored = metrics.artifact("put", stored)?;
+        metrics.add_artifact_bytes("in", usize::try_from(stored.bytes).unwrap_or(usize::MAX));
         if stored.created {
             tracing::debug!(%artifact, bytes = stored.bytes, "stored an artifact");
         }
@@ -128,9 +131,15 @@ impl ArtifactService for Service {
 
     async fn get(&self, request: Request<pb::GetArtifactRequest>) -> Result<Response<Self::GetStream>, Status> {
         let artifact = parse(&request.get_ref().artifact)?;
-        let pieces = self.shared.artifacts.download(&artifact, request.get_ref().offset).await?;
+        let pieces = self.shared.artifacts.download(&artifact, request.get_ref().offset).await.map_err(Status::from);
+        let metrics = self.shared.metrics.clone();
+        let pieces = metrics.artifact("get", pieces)?;
         let chunks = pieces.map_ok(|piece| stream::iter(chunks(&piece)).map(Ok::<Bytes, ArtifactError>)).try_flatten();
-        let answers = chunks.map_ok(|chunk| pb::GetArtifactResponse { chunk: chunk.to_vec() }).map_err(Status::from);
+        let answer = move |chunk: Bytes| {
+            metrics.add_artifact_bytes("out", chunk.len());
+            pb::GetArtifactResponse { chunk: chunk.to_vec() }
+        };
+        let answers = chunks.map_ok(answer).map_err(Status::from);
         Ok(Response::new(answers.boxed()))
     }
 

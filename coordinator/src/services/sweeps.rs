@@ -3,11 +3,11 @@
 use futures::stream::{BoxStream, try_unfold};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tonic::{Request, Response, Status};
-use tracing::{Instrument as _, info, info_span};
+use tracing::{Instrument as _, Span, info, info_span};
 use transect_common::job::JobState;
-use transect_common::pb;
 use transect_common::pb::sweep_service_server::SweepService;
 use transect_common::schedule::{self, MAX_PRIORITY, MAX_SHARE, Offer};
+use transect_common::{pb, telemetry};
 
 use super::paging::{MAX_ROWS, chunks, fill, page_size, page_token};
 use super::{Shared, imports, now, plan, translate, watch};
@@ -15,6 +15,8 @@ use crate::status::{invalid, stopping};
 use crate::store::{Adjust, CheckpointsOf, JobId, NewSweep, Page, Retry, Store, SweepId, WorkerInfo, WorkerState};
 
 /// Longest idempotency key, in characters.
+/// Runs of a sweep whose traces link to its submission; the others' begin with their first lease.
+const MAX_TRACED: usize = 256;
 const MAX_KEY: usize = 128;
 
 /// Serves sweeps.
@@ -56,10 +58,16 @@ impl SweepService for Service {
             "" => blake3::hash(sweep_file.as_bytes()).to_hex().to_string(),
             key => key.to_owned(),
         };
+        let runs: Vec<_> = expansion.runs.iter().take(MAX_TRACED).map(|run| run.digest.clone()).collect();
         let new = NewSweep { file: sweep_file, idempotency_key, expansion };
-        let submitted = self.store().submit(new, now()).await?;
+        let submitted = self.shared.metrics.store("submit", self.store().submit(new, now())).await?;
         let (sweep, created) = (submitted.sweep, submitted.created);
         info!(sweep = %sweep.id, name = sweep.name, runs = sweep.runs, jobs = sweep.jobs, created, "sweep submitted");
+        for run in &runs {
+            let queued = info_span!("queued", sweep = %sweep.id, run = run.short());
+            telemetry::belongs_to(&queued, run);
+            telemetry::links(&queued, &Span::current());
+        }
         Ok(Response::new(pb::SubmitResponse { sweep: Some(translate::sweep(sweep)), created }))
     }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 use transect_common::digest::RunDigest;
+use transect_common::job::JobKind;
 use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
@@ -17,7 +18,7 @@ use super::reports::{self, Rows, job_attempt};
 use super::{Shared, now, translate};
 use crate::security::Principal;
 use crate::status::{cut, invalid, stopping};
-use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
+use crate::store::{JobProgress, Lease, LeaseWish, LeasedJob, Refusal, Row, WorkerId};
 
 /// Longest wait of a long poll.
 const MAX_WAIT: u32 = 60;
@@ -50,7 +51,10 @@ impl Service {
         let mut changed = self.shared.store.changed();
         loop {
             changed.mark_unchanged();
-            let lease = self.shared.store.lease(wish.clone(), now()).await?;
+            let (metrics, asked) = (&self.shared.metrics, Instant::now());
+            let lease = metrics.store("lease", self.shared.store.lease(wish.clone(), now())).await?;
+            let kinds = lease.iter().flat_map(|lease| lease.jobs.iter().map(kind));
+            metrics.add_lease(kinds, asked.elapsed(), SystemTime::now());
             if lease.is_some() || Instant::now() >= deadline {
                 return Ok(lease);
             }
@@ -59,6 +63,10 @@ impl Service {
             let _ = timeout_at(deadline.min(Instant::now() + MOST_PAUSE), changed.changed()).await;
         }
     }
+}
+
+fn kind(job: &LeasedJob) -> JobKind {
+    if job.line_spec.is_some() { JobKind::Line } else { JobKind::Train }
 }
 
 #[tonic::async_trait]
@@ -122,7 +130,8 @@ impl WorkerService for Service {
             text: cut(&progress.text, MAX_TEXT),
         });
         let jobs: Vec<JobProgress> = jobs.collect();
-        let stop = self.shared.store.heartbeat(worker, &jobs, draining, now()).await?;
+        let stop =
+            self.shared.metrics.store("heartbeat", self.shared.store.heartbeat(worker, &jobs, draining, now())).await?;
         for job in &stop {
             info!(%worker, job = job.job.0, attempt = job.attempt.0, "the worker holds a job that is no longer its");
         }
@@ -145,6 +154,7 @@ impl WorkerService for Service {
             if requests.first().is_some_and(|first: &pb::ReportRequest| first.worker_id != request.worker_id) {
                 return Err(invalid("worker_id", "all rows of a report are one worker's"));
             }
+            self.shared.metrics.add_report_bytes(request.encoded_len());
             requests.push(request);
         }
         let Some(first) = requests.first() else {
@@ -163,10 +173,17 @@ impl WorkerService for Service {
         }
         let Rows { rows, mut refused } = rows;
         log_ends(worker, &rows);
-        let reported = self.shared.store.report(worker, rows, now()).await?;
+        let metrics = &self.shared.metrics;
+        for row in &rows {
+            metrics.add_row(&row.row);
+        }
+        let reported = metrics.store("report", self.shared.store.report(worker, rows, now())).await?;
         refused.extend(reported.refused);
         refused.sort_by_key(|refusal| refusal.place);
         log_refusals(worker, &refused);
+        for refusal in &refused {
+            metrics.add_refusal(refusal.reason.name());
+        }
         let refused = refused.into_iter().map(|refusal| pb::Refusal {
             job: Some(translate::job_attempt(refusal.job)),
             row: refusal.place,

@@ -79,3 +79,10 @@ pub enum StoreError {
     #[error("the store stopped before it answered")]
     Stopped,
 }
+
+impl StoreError {
+    /// True when the request is at fault and the store is not.
+    pub fn is_callers(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Ambiguous { .. } | Self::Taken { .. } | Self::Invalid(_))
+    }
+}

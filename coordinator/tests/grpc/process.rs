@@ -141,3 +141,32 @@ async fn logs_are_json_when_asked_for() {
         assert!(value["level"].is_string(), "{line}");
     }
 }
+
+/// Waits until systemd, which `socket` stands for, hears `word`.
+fn wait_to_hear(socket: &std::os::unix::net::UnixDatagram, word: &str) {
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let mut bytes = [0; 512];
+    loop {
+        let length = socket.recv(&mut bytes).unwrap_or_else(|e| panic!("waited in vain for {word}: {e}"));
+        if String::from_utf8_lossy(&bytes[..length]).contains(word) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_hears_when_it_is_ready_while_it_answers_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut command = command(&folder.path().join("home"));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000").stderr(Stdio::null());
+    let mut process = Process { child: command.spawn().unwrap(), address: "127.0.0.1:0".parse().unwrap() };
+    for word in ["READY=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        wait_to_hear(&socket, word);
+    }
+    process.signal(Signal::SIGTERM);
+    wait_to_hear(&socket, "STOPPING=1");
+    let code = tokio::task::spawn_blocking(move || process.child.wait().unwrap().code()).await.unwrap();
+    assert_eq!(code, Some(0));
+}

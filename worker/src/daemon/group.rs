@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument as _, info_span};
 use transect_common::digest::ArtifactDigest;
 use transect_common::executor_pb::executor_event::Event;
 use transect_common::executor_pb::{CheckpointFile, ExecutorEvent, ExecutorRequest, SnapshotFile, SourceFile};
@@ -59,6 +60,7 @@ impl Group<'_> {
     /// Works through a lease on `child`. Returns early when the daemon is asked to stop, with the jobs still held.
     pub async fn work(&self, child: &mut Child, lease: LeaseResponse) -> Executor {
         let what = name(&lease);
+        let is_training = is_training(&lease);
         let jobs: BTreeMap<Key, JobAttempt> = lease
             .jobs
             .iter()
@@ -71,7 +73,7 @@ impl Group<'_> {
         tracing::info!(jobs = jobs.len(), first = lease.jobs.first().map(|j| j.job_id), "leased: {what}");
         let files = Files::of(&lease);
         let executor = tokio::select! {
-            fetched = self.fetch(&files) => match fetched {
+            fetched = self.fetch(&files).instrument(info_span!("fetch")) => match fetched {
                 Ok((checkpoints, sources, snapshot)) => {
                     let request = ExecutorRequest {
                         run_spec: lease.run_spec,
@@ -84,7 +86,8 @@ impl Group<'_> {
                         snapshot_seconds: self.snapshot_every.as_secs_f64(),
                         stop: false,
                     };
-                    self.execute(child, &request, jobs, &what).await
+                    let work = if is_training { info_span!("train") } else { info_span!("probe") };
+                    self.execute(child, &request, jobs, &what).instrument(work).await
                 }
                 Err(message) => {
                     tracing::error!("{what}: {message}");
@@ -319,10 +322,13 @@ enum Taken {
     Finished,
 }
 
+fn is_training(lease: &LeaseResponse) -> bool {
+    lease.jobs.iter().any(|job| job.line_spec.is_empty())
+}
+
 /// What a lease is, for people: `training of mlp seed 1 (3fa2bc012345)`.
 fn name(lease: &LeaseResponse) -> String {
-    let is_training = lease.jobs.iter().any(|job| job.line_spec.is_empty());
-    let kind = if is_training { "training of" } else { "lines of" };
+    let kind = if is_training(lease) { "training of" } else { "lines of" };
     match RunSpec::from_canonical(&lease.run_spec) {
         Ok(run) => format!("{kind} {}", crate::executor::name(&run)),
         Err(_) => format!("{kind} run {}", lease.run.get(..12).unwrap_or(&lease.run)),

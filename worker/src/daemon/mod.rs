@@ -16,6 +16,7 @@ mod report;
 mod session;
 mod shutdown;
 mod signals;
+mod supervisor;
 mod transfer;
 
 use std::path::PathBuf;
@@ -24,8 +25,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 use transect_common::client::Endpoints;
-use transect_common::pb::{LeaveRequest, WorkerInfo};
+use transect_common::pb::{LeaseResponse, LeaveRequest, WorkerInfo};
+use transect_common::telemetry;
 
 use self::cache::Cache;
 use self::child::{Child, Setup};
@@ -134,6 +137,7 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
     // Many workers are started with the same list: each begins elsewhere in it.
     let coordinators = config.coordinators.beginning_with(pid as usize);
     let session = Arc::new(Session::new(&coordinators, info));
+    supervisor::waits("waiting for the coordinator");
     tokio::select! {
         terms = session.terms() => {
             if let Err(status) = terms {
@@ -148,6 +152,7 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
         }
     }
 
+    let supervisor = tokio::spawn(supervisor::run(format!("works on {}", setup.device), shutdown.clone()));
     let held = Held::default();
     let (report, sender) = Report::new(Arc::clone(&session), held.clone(), Arc::clone(&cache), config.store_patience);
     let sender = tokio::spawn(sender);
@@ -169,6 +174,7 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
     signals.abort();
     heartbeat.abort();
     sender.abort();
+    supervisor.abort();
     worked
 }
 
@@ -205,14 +211,15 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Durat
             Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
         };
         let run = lease.run.clone();
-        let outcome = group.work(executor, lease).await;
+        let span = lease_span(&lease);
+        let outcome = group.work(executor, lease).instrument(span.clone()).await;
         if outcome == Executor::Replace {
             child = None;
         }
         cached.note(&run);
         // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
         tokio::select! {
-            () = group.report.flush() => {}
+            () = group.report.flush().instrument(tracing::info_span!(parent: &span, "report")) => {}
             () = group.shutdown.asked() => {}
         }
     }
@@ -220,6 +227,17 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Durat
         child.end().await;
     }
     Ok(())
+}
+
+/// What is done for one lease, in the trace of its run.
+fn lease_span(lease: &LeaseResponse) -> tracing::Span {
+    let (first, jobs) = (lease.jobs.first().cloned().unwrap_or_default(), lease.jobs.len());
+    let run = lease.run.get(..12).unwrap_or(&lease.run);
+    let span = tracing::info_span!("lease", run, job = first.job_id, attempt = first.attempt, jobs);
+    if let Ok(run) = lease.run.parse() {
+        telemetry::belongs_to(&span, &run);
+    }
+    span
 }
 
 /// A new executor in place of a dead one.
