@@ -25,6 +25,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -60,12 +61,19 @@ const YOUNG: Duration = Duration::from_mins(30);
 type Result<T, E = ArtifactError> = std::result::Result<T, E>;
 
 /// The artifact store. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Artifacts {
     location: Location,
     objects: Arc<dyn ObjectStore>,
     staging: Staging,
     young: Duration,
+}
+
+impl fmt::Debug for Artifacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is inside `objects` may know keys.
+        f.debug_tuple("Artifacts").field(&self.location).finish()
+    }
 }
 
 /// What became of an upload.
@@ -130,6 +138,14 @@ impl Artifacts {
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<()> {
+        if let Location::Folder(root) = &self.location {
+            // A folder that was moved away, or whose disk was.
+            let folder = root.join("tmp");
+            return blocking(move || {
+                std::fs::metadata(&folder).map(|_| ()).map_err(failed("reach artifacts in", &folder))
+            })
+            .await;
+        }
         let mut found = self.objects.list(Some(&keep::doomed()));
         match found.next().await {
             Some(Err(error)) => Err(self.refused("look into", self.location.to_string(), &error)),

@@ -167,6 +167,8 @@ async fn wrong_keys_and_a_missing_bucket_are_said_at_the_start() {
     let denied = open(at(s3.address(), BUCKET, "wrong-secret")).await.err().unwrap();
     assert!(matches!(denied, ArtifactError::Denied { .. }), "{denied}");
     let said = denied.to_string();
+    let open_one = open(s3.location()).await.unwrap().artifacts;
+    assert!(!format!("{open_one:?}").contains(SECRET), "{open_one:?}");
     assert!(said.contains("AWS_SECRET_ACCESS_KEY") && !said.contains("wrong-secret"), "{said}");
     let missing = open(at(s3.address(), "nowhere", SECRET)).await.err().unwrap();
     assert!(matches!(missing, ArtifactError::NoBucket { .. }), "{missing}");
@@ -210,7 +212,7 @@ async fn a_coordinator_starts_without_its_bucket_says_so_and_goes_on_when_it_is_
     let mut client = ArtifactServiceClient::new(channel.connect().await.unwrap());
     let name = ArtifactDigest::of(b"some weights").to_string();
     let request = |chunk: &[u8], offset| {
-        tokio_stream::iter([pb::PutRequest { artifact: name.clone(), chunk: chunk.to_vec(), offset }])
+        tokio_stream::iter([pb::PutRequest { artifact: name.clone(), chunk: chunk.to_vec(), offset, bytes: 12 }])
     };
     let status = client.put(request(b"some weights", 0)).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{}", status.message());
