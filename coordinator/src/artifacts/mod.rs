@@ -37,6 +37,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use tokio::sync::Semaphore;
 use transect_common::digest::ArtifactDigest;
 
 pub use collect::{CollectError, Garbage, LEAST_SAFE_GRACE, Names, Terms, Totals, collect, is_due};
@@ -49,8 +50,12 @@ use staging::{Staging, digest};
 
 /// Bytes read or sent at a time.
 pub const CHUNK_BYTES: usize = 1 << 20;
-/// Bytes asked of a bucket at a time, and of one part of a large object.
+/// Bytes of one part of a large object on its way to a bucket.
 const PART_BYTES: u64 = 8 << 20;
+/// Bytes asked of a bucket at a time. Many may read at once, and each has a few pieces in memory.
+const PIECE_BYTES: u64 = 2 << 20;
+/// Uploads to a bucket at the same time, each with a few parts in memory; others wait their turn.
+const SENT_AT_ONCE: usize = 4;
 /// A store that takes longer to answer when the coordinator starts is done without at first.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// Pieces asked for before they are needed.
@@ -66,6 +71,7 @@ pub struct Artifacts {
     location: Location,
     objects: Arc<dyn ObjectStore>,
     staging: Staging,
+    sending: Arc<Semaphore>,
     young: Duration,
 }
 
@@ -97,7 +103,7 @@ impl Artifacts {
         let artifacts = blocking(move || {
             let objects = location.objects()?;
             let staging = Staging::open(spool, SystemTime::now())?;
-            Ok(Self { location, objects, staging, young: YOUNG })
+            Ok(Self { location, objects, staging, sending: Arc::new(Semaphore::new(SENT_AT_ONCE)), young: YOUNG })
         });
         let artifacts = artifacts.await?;
         match tokio::time::timeout(FIRST_ANSWER, artifacts.ping()).await {
@@ -220,7 +226,7 @@ impl Artifacts {
             return Err(ArtifactError::Beyond { artifact: artifact.clone(), bytes: size, offset });
         }
         self.check(artifact).await?;
-        let step = if self.is_folder() { CHUNK_BYTES as u64 } else { PART_BYTES };
+        let step = if self.is_folder() { CHUNK_BYTES as u64 } else { PIECE_BYTES };
         let starts = (offset..size).step_by(step as usize);
         let this = self.clone();
         let name = artifact.clone();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use nix::sys::signal::Signal;
 use server::{BUCKET, S3, SECRET, Wire, at};
 use tokio::sync::mpsc;
 use transect_common::digest::ArtifactDigest;
@@ -159,6 +160,22 @@ async fn a_slow_wire_and_one_that_breaks_cost_time_and_nothing_else() {
     wire.cuts_left.store(2, Ordering::Relaxed);
     assert_eq!(store.artifacts.read(&ArtifactDigest::of(&large)).await.unwrap(), large);
     assert_eq!(wire.cuts_left.load(Ordering::Relaxed), 0, "it did break");
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_is_asked_again() {
+    let Some(s3) = S3::start() else { return };
+    let Location::Bucket { bucket, prefix, mut settings } = s3.location() else { panic!("it is a bucket") };
+    settings.push(("AWS_TIMEOUT".to_owned(), "1 second".to_owned()));
+    let store = open(Location::Bucket { bucket, prefix, settings }).await.unwrap();
+    s3.signal(Signal::SIGSTOP);
+    let artifacts = store.artifacts.clone();
+    let upload = tokio::spawn(async move { put(&artifacts, b"some weights", 0).await });
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(!upload.is_finished());
+    s3.signal(Signal::SIGCONT);
+    assert_eq!(upload.await.unwrap().unwrap(), Stored { bytes: 12, created: true });
+    assert_eq!(store.artifacts.read(&ArtifactDigest::of(b"some weights")).await.unwrap(), b"some weights");
 }
 
 #[tokio::test]
