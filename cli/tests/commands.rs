@@ -4,7 +4,7 @@ mod support;
 
 use support::Bench;
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "run",
     "plan",
     "submit",
@@ -26,6 +26,7 @@ const VERBS: [&str; 22] = [
     "models",
     "import",
     "export",
+    "gc",
     "completions",
 ];
 

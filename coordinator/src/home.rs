@@ -4,7 +4,7 @@
 //! HOME/transect.db       everything that is known
 //! HOME/artifacts/        checkpoints, named by their digests
 //! HOME/plots/ logs/ cache/
-//! HOME/coordinator.lock  held with flock(2) while a coordinator owns the folder: {"address": "127.0.0.1:7700", "pid": 42}
+//! HOME/coordinator.lock  held with flock(2) while a coordinator owns the folder: {"address": "127.0.0.1:7700", "pid": 42, ...}
 //! ```
 //!
 //! Invariant: at most one coordinator owns a home. The kernel lets go of the lock when its holder dies, however it dies.

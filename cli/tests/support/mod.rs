@@ -42,7 +42,7 @@ impl Bench {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_transect"));
         command.args(arguments).current_dir(self.folder.path());
-        for name in ["HOME", "COORDINATOR", "DATA", "LOG", "DEVICE", "CACHE", "CACHE_BYTES", "THREADS"] {
+        for name in ["HOME", "COORDINATOR", "DATA", "LOG", "DEVICE", "CACHE", "CACHE_BYTES", "THREADS", "ARTIFACTS"] {
             command.env_remove(format!("TRANSECT_{name}"));
         }
         command

@@ -150,12 +150,9 @@ pub fn refused(what: &'static str, place: String, error: &object_store::Error, i
     if is_full.iter().any(|word| text.contains(word)) {
         return ArtifactError::Full { place, reason };
     }
-    match error {
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            ArtifactError::Denied { what, place, reason }
-        }
-        _ => ArtifactError::Away { what, place, reason },
-    }
+    // Not by the error's variant: that of a listing is `Generic` whatever the server said.
+    let is_denied = ["401 Unauthorized", "403 Forbidden"].iter().any(|word| text.contains(word));
+    if is_denied { ArtifactError::Denied { what, place, reason } } else { ArtifactError::Away { what, place, reason } }
 }
 
 /// The text of the last error in the chain, which names the cause.
@@ -208,5 +205,19 @@ mod tests {
             words("Server returned non-2xx status code: 403 Forbidden: "),
             "Server returned non-2xx status code: 403 Forbidden"
         );
+    }
+
+    #[test]
+    fn what_a_store_says_is_told_apart_by_what_can_be_done() {
+        let said = |text: &str| {
+            let error = object_store::Error::Generic { store: "S3", source: text.to_owned().into() };
+            refused("write", "s3://b/x".to_owned(), &error, false)
+        };
+        let status = "Server returned non-2xx status code: ";
+        assert!(matches!(said("404: <Code>NoSuchBucket</Code>"), ArtifactError::NoBucket { .. }));
+        assert!(matches!(said(&format!("{status}403 Forbidden: ")), ArtifactError::Denied { .. }));
+        assert!(matches!(said("<Code>QuotaExceeded</Code>"), ArtifactError::Full { .. }));
+        assert!(matches!(said(&format!("{status}507 Insufficient Storage")), ArtifactError::Full { .. }));
+        assert!(matches!(said(&format!("{status}503 Service Unavailable")), ArtifactError::Away { .. }));
     }
 }

@@ -61,7 +61,7 @@ impl Location {
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-        if scheme != "s3" || bucket.is_empty() || !bucket.bytes().all(is_name) || prefix.contains("//") {
+        if scheme != "s3" || bucket.is_empty() || !bucket.bytes().all(is_name) || rest.contains("//") {
             return Err(wrong(text));
         }
         let settings = environment.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());

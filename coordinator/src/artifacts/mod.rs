@@ -25,6 +25,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use tokio::sync::Semaphore;
 use transect_common::digest::ArtifactDigest;
 
 pub use collect::{CollectError, Garbage, LEAST_SAFE_GRACE, Names, Terms, Totals, collect, is_due};
@@ -48,8 +50,12 @@ use staging::{Staging, digest};
 
 /// Bytes read or sent at a time.
 pub const CHUNK_BYTES: usize = 1 << 20;
-/// Bytes asked of a bucket at a time, and of one part of a large object.
+/// Bytes of one part of a large object on its way to a bucket.
 const PART_BYTES: u64 = 8 << 20;
+/// Bytes asked of a bucket at a time. Many may read at once, and each has a few pieces in memory.
+const PIECE_BYTES: u64 = 2 << 20;
+/// Uploads to a bucket at the same time, each with a few parts in memory; others wait their turn.
+const SENT_AT_ONCE: usize = 4;
 /// A store that takes longer to answer when the coordinator starts is done without at first.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// Pieces asked for before they are needed.
@@ -60,12 +66,20 @@ const YOUNG: Duration = Duration::from_mins(30);
 type Result<T, E = ArtifactError> = std::result::Result<T, E>;
 
 /// The artifact store. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Artifacts {
     location: Location,
     objects: Arc<dyn ObjectStore>,
     staging: Staging,
+    sending: Arc<Semaphore>,
     young: Duration,
+}
+
+impl fmt::Debug for Artifacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is inside `objects` may know keys.
+        f.debug_tuple("Artifacts").field(&self.location).finish()
+    }
 }
 
 /// What became of an upload.
@@ -89,7 +103,7 @@ impl Artifacts {
         let artifacts = blocking(move || {
             let objects = location.objects()?;
             let staging = Staging::open(spool, SystemTime::now())?;
-            Ok(Self { location, objects, staging, young: YOUNG })
+            Ok(Self { location, objects, staging, sending: Arc::new(Semaphore::new(SENT_AT_ONCE)), young: YOUNG })
         });
         let artifacts = artifacts.await?;
         match tokio::time::timeout(FIRST_ANSWER, artifacts.ping()).await {
@@ -130,6 +144,14 @@ impl Artifacts {
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<()> {
+        if let Location::Folder(root) = &self.location {
+            // A folder that was moved away, or whose disk was.
+            let folder = root.join("tmp");
+            return blocking(move || {
+                std::fs::metadata(&folder).map(|_| ()).map_err(failed("reach artifacts in", &folder))
+            })
+            .await;
+        }
         let mut found = self.objects.list(Some(&keep::doomed()));
         match found.next().await {
             Some(Err(error)) => Err(self.refused("look into", self.location.to_string(), &error)),
@@ -204,7 +226,7 @@ impl Artifacts {
             return Err(ArtifactError::Beyond { artifact: artifact.clone(), bytes: size, offset });
         }
         self.check(artifact).await?;
-        let step = if self.is_folder() { CHUNK_BYTES as u64 } else { PART_BYTES };
+        let step = if self.is_folder() { CHUNK_BYTES as u64 } else { PIECE_BYTES };
         let starts = (offset..size).step_by(step as usize);
         let this = self.clone();
         let name = artifact.clone();

@@ -53,6 +53,8 @@ impl Artifacts {
 
     /// Sends a file to the bucket.
     async fn send(&self, path: &Path, artifact: &ArtifactDigest, bytes: u64) -> Result<()> {
+        // Never closed, so this only waits.
+        let _turn = self.sending.acquire().await;
         let refused = |e: &object_store::Error| self.refused("write", self.place(artifact), e);
         if bytes <= PART_BYTES {
             let content = part(path, 0, bytes).await?;

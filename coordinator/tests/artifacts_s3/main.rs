@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use nix::sys::signal::Signal;
 use server::{BUCKET, S3, SECRET, Wire, at};
 use tokio::sync::mpsc;
 use transect_common::digest::ArtifactDigest;
@@ -162,11 +163,29 @@ async fn a_slow_wire_and_one_that_breaks_cost_time_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_server_that_stands_still_is_asked_again() {
+    let Some(s3) = S3::start() else { return };
+    let Location::Bucket { bucket, prefix, mut settings } = s3.location() else { panic!("it is a bucket") };
+    settings.push(("AWS_TIMEOUT".to_owned(), "1 second".to_owned()));
+    let store = open(Location::Bucket { bucket, prefix, settings }).await.unwrap();
+    s3.signal(Signal::SIGSTOP);
+    let artifacts = store.artifacts.clone();
+    let upload = tokio::spawn(async move { put(&artifacts, b"some weights", 0).await });
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(!upload.is_finished());
+    s3.signal(Signal::SIGCONT);
+    assert_eq!(upload.await.unwrap().unwrap(), Stored { bytes: 12, created: true });
+    assert_eq!(store.artifacts.read(&ArtifactDigest::of(b"some weights")).await.unwrap(), b"some weights");
+}
+
+#[tokio::test]
 async fn wrong_keys_and_a_missing_bucket_are_said_at_the_start() {
     let Some(s3) = S3::start() else { return };
     let denied = open(at(s3.address(), BUCKET, "wrong-secret")).await.err().unwrap();
     assert!(matches!(denied, ArtifactError::Denied { .. }), "{denied}");
     let said = denied.to_string();
+    let open_one = open(s3.location()).await.unwrap().artifacts;
+    assert!(!format!("{open_one:?}").contains(SECRET), "{open_one:?}");
     assert!(said.contains("AWS_SECRET_ACCESS_KEY") && !said.contains("wrong-secret"), "{said}");
     let missing = open(at(s3.address(), "nowhere", SECRET)).await.err().unwrap();
     assert!(matches!(missing, ArtifactError::NoBucket { .. }), "{missing}");
@@ -210,7 +229,7 @@ async fn a_coordinator_starts_without_its_bucket_says_so_and_goes_on_when_it_is_
     let mut client = ArtifactServiceClient::new(channel.connect().await.unwrap());
     let name = ArtifactDigest::of(b"some weights").to_string();
     let request = |chunk: &[u8], offset| {
-        tokio_stream::iter([pb::PutRequest { artifact: name.clone(), chunk: chunk.to_vec(), offset }])
+        tokio_stream::iter([pb::PutRequest { artifact: name.clone(), chunk: chunk.to_vec(), offset, bytes: 12 }])
     };
     let status = client.put(request(b"some weights", 0)).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{}", status.message());

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transect_coordinator::artifacts::Location;
 
@@ -69,6 +71,12 @@ impl S3 {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Stops it for a while, or lets it go on.
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().unwrap();
+        kill(Pid::from_raw(process.id() as i32), signal).unwrap();
     }
 
     pub fn location(&self) -> Location {

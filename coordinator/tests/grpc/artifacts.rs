@@ -33,7 +33,7 @@ fn upload(artifact: &str, chunks: &[&[u8]]) -> impl tokio_stream::Stream<Item = 
     let artifact = artifact.to_owned();
     let requests: Vec<_> = chunks
         .iter()
-        .map(|chunk| pb::PutRequest { artifact: artifact.clone(), chunk: chunk.to_vec(), offset: 0 })
+        .map(|chunk| pb::PutRequest { artifact: artifact.clone(), chunk: chunk.to_vec(), ..Default::default() })
         .collect();
     tokio_stream::iter(requests)
 }
@@ -91,7 +91,8 @@ async fn requests_that_make_no_sense_are_told_what_is_wrong() {
     let status = client.put(upload(&artifact, &[&vec![0; (1 << 20) + 1]])).await.unwrap_err();
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "chunk");
     let other = ArtifactDigest::of(b"y").to_string();
-    let requests = [&artifact, &other].map(|name| pb::PutRequest { artifact: name.clone(), chunk: vec![1], offset: 0 });
+    let requests =
+        [&artifact, &other].map(|name| pb::PutRequest { artifact: name.clone(), chunk: vec![1], ..Default::default() });
     let status = client.put(tokio_stream::iter(requests)).await.unwrap_err();
     assert!(status.message().contains("names another"), "{}", status.message());
     let unfinished = server.home.path().join("artifacts/tmp");
@@ -114,25 +115,26 @@ async fn an_upload_that_breaks_off_goes_on_where_it_stopped() {
     let mut client = server.artifacts();
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let call = tokio::spawn(async move { client.put(stream).await });
+    let first = |chunk: &[u8], offset| pb::PutRequest {
+        artifact: artifact.clone(),
+        chunk: chunk.to_vec(),
+        offset,
+        bytes: bytes.len() as u64,
+    };
     for chunk in bytes[..2 << 20].chunks(1 << 20) {
-        sender.send(pb::PutRequest { artifact: artifact.clone(), chunk: chunk.to_vec(), offset: 0 }).await.unwrap();
+        sender.send(first(chunk, 0)).await.unwrap();
     }
     let kept = async || stat(&server, &artifact).await.partial_bytes;
     until("two chunks have arrived", async || kept().await == 2 << 20).await;
     // While the stream is open nobody else may go on with it; that is a matter of a moment.
     let rest = |offset: u64| {
-        let chunk = bytes[2 << 20..].chunks(1 << 20).enumerate();
-        let name = artifact.clone();
-        let requests = chunk.map(|(i, chunk)| pb::PutRequest {
-            artifact: if i == 0 { name.clone() } else { String::new() },
-            chunk: chunk.to_vec(),
-            offset,
-        });
-        tokio_stream::iter(requests.collect::<Vec<_>>())
+        tokio_stream::iter(bytes[2 << 20..].chunks(1 << 20).map(|c| first(c, offset)).collect::<Vec<_>>())
     };
     let status = server.artifacts().put(rest(2 << 20)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
+    // The call goes first: a stream that ended, instead of breaking, would be a wrong artifact.
     call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
     drop(sender);
     until("the stream is broken", async || {
         let gap = server.artifacts().put(rest(3 << 20)).await.unwrap_err();

@@ -235,7 +235,7 @@ pub async fn put(artifacts: &mut ArtifactServiceClient<Channel>, bytes: &[u8]) -
     let artifact = ArtifactDigest::of(bytes).to_string();
     let mut requests: Vec<_> = bytes
         .chunks(1 << 20)
-        .map(|chunk| pb::PutRequest { artifact: String::new(), chunk: chunk.to_vec(), offset: 0 })
+        .map(|chunk| pb::PutRequest { artifact: String::new(), chunk: chunk.to_vec(), ..Default::default() })
         .collect();
     requests[0].artifact.clone_from(&artifact);
     artifacts.put(tokio_stream::iter(requests)).await.unwrap();

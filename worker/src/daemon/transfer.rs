@@ -210,7 +210,7 @@ async fn put(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<
     // When sending fails the call is dropped, which the coordinator sees as a stream that broke, not one that ended.
     tokio::select! {
         answer = call => answer.map(|_| ()).map_err(TransferError::from),
-        failure = send(session, digest, file, offset, sender) => Err(match failure {
+        failure = send(session, digest, file, (offset, len), sender) => Err(match failure {
             Err(error) => disk(path)(error),
             Ok(status) => status.into(),
         }),
@@ -222,19 +222,19 @@ async fn send(
     session: &Session,
     digest: &ArtifactDigest,
     mut file: tokio::fs::File,
-    offset: u64,
+    (offset, len): (u64, u64),
     sender: tokio::sync::mpsc::Sender<PutRequest>,
 ) -> io::Result<Status> {
     // The name travels in the first message, which is sent even when there is nothing more to send.
-    let mut first = Some((digest.to_string(), offset));
+    let mut first = Some(PutRequest { artifact: digest.to_string(), offset, bytes: len, ..PutRequest::default() });
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         let n = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await?;
         if n == 0 && first.is_none() {
             break;
         }
-        let (artifact, offset) = first.take().unwrap_or_default();
-        match tokio::time::timeout(PATIENCE, sender.send(PutRequest { artifact, chunk, offset })).await {
+        let message = PutRequest { chunk, ..first.take().unwrap_or_default() };
+        match tokio::time::timeout(PATIENCE, sender.send(message)).await {
             Ok(Ok(())) => {}
             // The coordinator has ended the call: its answer says why.
             Ok(Err(_)) => break,
