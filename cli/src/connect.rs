@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
 use transect_common::client::{Access, AccessFiles, Channel, Endpoints};
+use transect_common::pb;
 use transect_common::pb::admin_service_client::AdminServiceClient;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
@@ -18,7 +21,7 @@ use transect_coordinator::home::HomeError;
 use transect_coordinator::{Config, Coordinator, StartError, home};
 
 use crate::args::Global;
-use crate::errors::Failure;
+use crate::errors::{Failure, is_lost};
 
 /// Short, so that what the workers of a killed `transect run` held is soon free for the next.
 const LEASE: Duration = Duration::from_secs(10);
@@ -26,6 +29,12 @@ const LEASE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Answers are pages and chunks of about a megabyte; this is far above them.
 const LARGEST_ANSWER: usize = 64 << 20;
+
+/// A stream that broke is opened again at another coordinator for so long.
+const MOVING: Duration = Duration::from_secs(60);
+
+/// States of a sweep as they come.
+pub type States = mpsc::Receiver<Result<pb::WatchResponse, Status>>;
 
 /// What a command expects of the home folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +129,34 @@ impl Session {
         AdminServiceClient::new(self.channel.clone())
     }
 
+    /// Follows a sweep. Where several coordinators were named and the one that answers goes away, another is asked.
+    pub async fn watch(&self, sweep: &str) -> Result<States, Status> {
+        let request = pb::WatchRequest { sweep: sweep.to_owned() };
+        let mut client = self.sweeps();
+        let mut states = client.watch(request.clone()).await?.into_inner();
+        let has_others = self.address.contains(',');
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(state) = states.message().await.transpose() {
+                let state = match state {
+                    Err(status) if has_others && is_lost(&status) => match again(&mut client, &request).await {
+                        Ok(opened) => {
+                            states = opened;
+                            continue;
+                        }
+                        Err(status) => Err(status),
+                    },
+                    state => state,
+                };
+                let is_last = state.is_err();
+                if sender.send(state).await.is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
     /// Artifacts.
     pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
         ArtifactServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
@@ -133,6 +170,22 @@ impl Session {
             own.shutdown().await;
         }
         drop(scratch);
+    }
+}
+
+/// Follows a sweep again, for a while.
+async fn again(
+    client: &mut SweepServiceClient<Channel>,
+    request: &pb::WatchRequest,
+) -> Result<Streaming<pb::WatchResponse>, Status> {
+    let began = Instant::now();
+    loop {
+        match client.watch(request.clone()).await {
+            Err(status) if is_lost(&status) && began.elapsed() < MOVING => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            answer => return answer.map(tonic::Response::into_inner),
+        }
     }
 }
 

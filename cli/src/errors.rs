@@ -118,7 +118,7 @@ fn violations(status: &Status) -> Vec<Mistake> {
 }
 
 /// True when the answer was lost on the way rather than given: the coordinator went away, or was never there.
-fn is_lost(status: &Status) -> bool {
+pub fn is_lost(status: &Status) -> bool {
     // A status that came over the wire has no source; one that the transport made has its error.
     let made_here = std::error::Error::source(status).is_some();
     status.code() == Code::Unavailable || (made_here && status.code() != Code::Cancelled)

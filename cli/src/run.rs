@@ -233,13 +233,12 @@ async fn follow(
     display: &mut Display,
     signals: &mut Signals,
 ) -> Outcome {
-    let request = pb::WatchRequest { sweep: sweep.to_owned() };
-    let mut states = session.sweeps().watch(request).await?.into_inner();
+    let mut states = session.watch(sweep).await?;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
             () = signals.next() => return Err(Failure::Interrupted),
-            state = states.message() => match state? {
+            state = states.recv() => match state.transpose()? {
                 Some(state) => display.update(state)?,
                 None => return Ok(()),
             },

@@ -55,12 +55,12 @@ async fn follow(session: &Session, output: Output, sweep: &str) -> Result<pb::Sw
     // Only the guess of the time left needs the plan.
     let plan = client.plan(pb::PlanRequest { sweep_file: got.sweep_file }).await;
     let work = plan.map_or_else(|_| Work::default(), |plan| Work::from(plan.get_ref()));
-    let mut states = client.watch(pb::WatchRequest { sweep: now.sweep_id }).await?.into_inner();
+    let mut states = session.watch(&now.sweep_id).await?;
     let mut display = Display::new(output, work, true);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
-            state = states.message() => match state? {
+            state = states.recv() => match state.transpose()? {
                 Some(state) => display.update(state)?,
                 None => return Ok(display.end()),
             },

@@ -79,7 +79,7 @@ impl Queued {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_full_queue_has_room_again_once_something_left() {
         let queued = Queued::default();
         queued.add(weight(0));
