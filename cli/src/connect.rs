@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use transect_common::client::{Channel, Endpoints};
+use transect_common::client::{Access, AccessFiles, Channel, Endpoints};
+use transect_common::pb::admin_service_client::AdminServiceClient;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
+use transect_coordinator::artifacts::Location;
 use transect_coordinator::home::HomeError;
 use transect_coordinator::{Config, Coordinator, StartError, home};
 
@@ -49,7 +51,7 @@ impl Session {
     /// Finds a coordinator, or starts one.
     pub async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         if let Some(given) = &global.coordinator {
-            let endpoints = endpoints(given)?;
+            let endpoints = endpoints(given)?.with(&access(global)?).map_err(|e| Failure::Usage(e.to_string()))?;
             let channel = dial(&endpoints).await?;
             return Ok(Self { channel, address: endpoints.to_string(), own: None, scratch: None });
         }
@@ -113,6 +115,11 @@ impl Session {
         SweepServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
+    /// Tokens.
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
+    }
+
     /// Artifacts.
     pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
         ArtifactServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
@@ -134,6 +141,18 @@ fn endpoints(given: &str) -> Result<Endpoints, Failure> {
     Endpoints::parse(&[given]).map_err(|wrong| Failure::Usage(wrong.to_string()))
 }
 
+/// What to show to a coordinator that was named.
+fn access(global: &Global) -> Result<Access, Failure> {
+    let files = AccessFiles {
+        token: global.token_file.clone(),
+        ca: global.tls_ca.clone(),
+        cert: global.tls_client_cert.clone(),
+        key: global.tls_client_key.clone(),
+    };
+    let token = std::env::var("TRANSECT_TOKEN").ok();
+    Access::read(&files, token.as_deref()).map_err(|e| Failure::Usage(e.to_string()))
+}
+
 async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
     Channel::connect(endpoints).await.map_err(|away| Failure::Unreachable(away.to_string()))
 }
@@ -141,7 +160,11 @@ async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
 async fn start(folder: &Path) -> Result<Coordinator, StartError> {
     log_to(folder);
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config { listen, http: None, lease: LEASE, ..Config::new(folder) };
+    // The variable of the coordinator's --artifacts: whoever keeps them in a bucket does so with every command.
+    let variables = || std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let given = std::env::var("TRANSECT_ARTIFACTS").ok();
+    let artifacts = given.map(|text| Location::parse(&text, variables())).transpose()?;
+    let config = Config { listen, http: None, lease: LEASE, artifacts, ..Config::new(folder) };
     transect_coordinator::start(config).await
 }
 

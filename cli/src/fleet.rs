@@ -33,6 +33,8 @@ pub struct Orders {
     pub program: PathBuf,
     /// Where the coordinator answers.
     pub coordinator: String,
+    /// Variables that say what they show to it: names of files, never secrets.
+    pub access: Vec<(&'static str, PathBuf)>,
     /// One for each worker, taken in turn.
     pub devices: Vec<String>,
     /// Number of workers, at least 1.
@@ -161,6 +163,7 @@ impl Fleet {
             .arg(&orders.data)
             .arg("--cache")
             .arg(orders.home.join("cache"))
+            .envs(orders.access.iter().map(|(name, path)| (name, path)))
             .env("TRANSECT_HOME", &orders.home)
             .stdin(Stdio::null())
             .stdout(out)
@@ -220,6 +223,7 @@ mod tests {
         Orders {
             program,
             coordinator: "http://127.0.0.1:1".into(),
+            access: vec![],
             devices: vec!["cpu".into()],
             workers: 1,
             threads: 1,

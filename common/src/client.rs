@@ -3,6 +3,8 @@
 //! Invariants: calls go to one address until it fails; then later calls go to the next, round and round. A call that
 //! fails is not repeated here: only its caller knows whether that is harmless.
 
+mod access;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +14,12 @@ use std::time::Duration;
 
 use tonic::Code;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::transport::{self, Endpoint};
 use tower::{Service, ServiceExt as _};
+
+pub use access::{Access, AccessError, AccessFiles, reason};
 
 /// A connection must be made within this.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -23,7 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// An address is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the address of a coordinator; it looks like http://127.0.0.1:7700")]
+#[error("`{0}` is not the address of a coordinator; it looks like http://127.0.0.1:7700 or https://HOST:7700")]
 pub struct AddressError(pub String);
 
 /// None of the addresses answers.
@@ -32,8 +37,11 @@ pub struct AddressError(pub String);
 pub struct Unreachable(pub Vec<String>);
 
 /// Where coordinators answer that share one database. At least one address.
-#[derive(Debug, Clone)]
-pub struct Endpoints(Vec<(String, Endpoint)>);
+#[derive(Clone)]
+pub struct Endpoints {
+    places: Vec<(String, Endpoint)>,
+    token: Option<HeaderValue>,
+}
 
 impl Endpoints {
     /// Reads addresses: `http://HOST:PORT` or `HOST:PORT`, each text one of them or several with commas between.
@@ -43,14 +51,30 @@ impl Endpoints {
     pub fn parse<T: AsRef<str>>(given: &[T]) -> Result<Self, AddressError> {
         let texts = given.iter().flat_map(|text| text.as_ref().split(',')).map(str::trim);
         let places = texts.map(place).collect::<Result<Vec<_>, _>>()?;
-        if places.is_empty() { Err(AddressError(String::new())) } else { Ok(Self(places)) }
+        if places.is_empty() { Err(AddressError(String::new())) } else { Ok(Self { places, token: None }) }
+    }
+
+    /// The same addresses, reached with what `access` holds. Blocks where the system's authorities are read.
+    pub fn with(mut self, access: &Access) -> Result<Self, AccessError> {
+        let tls = self.places.iter().any(|(_, endpoint)| is_tls(endpoint)).then(|| access.tls());
+        for (address, endpoint) in &mut self.places {
+            access.may_travel(address, endpoint.uri())?;
+            if let Some(tls) = tls.clone().filter(|_| is_tls(endpoint)) {
+                *endpoint = endpoint
+                    .clone()
+                    .tls_config(tls)
+                    .map_err(|e| AccessError::Tls { address: address.clone(), reason: reason(&e) })?;
+            }
+        }
+        self.token.clone_from(&access.token);
+        Ok(self)
     }
 
     /// The same addresses, tried from another one on, so that many clients do not all begin with the first.
     #[must_use]
     pub fn beginning_with(mut self, number: usize) -> Self {
-        let len = self.0.len();
-        self.0.rotate_left(number % len);
+        let len = self.places.len();
+        self.places.rotate_left(number % len);
         self
     }
 }
@@ -58,16 +82,26 @@ impl Endpoints {
 impl fmt::Display for Endpoints {
     /// With commas between, as [`Endpoints::parse`] reads them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<&str> = self.0.iter().map(|(address, _)| address.as_str()).collect();
+        let addresses: Vec<&str> = self.places.iter().map(|(address, _)| address.as_str()).collect();
         f.write_str(&addresses.join(","))
     }
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoints({self})")
+    }
+}
+
+fn is_tls(endpoint: &Endpoint) -> bool {
+    endpoint.uri().scheme_str() == Some("https")
 }
 
 fn place(text: &str) -> Result<(String, Endpoint), AddressError> {
     let wrong = || AddressError(text.to_owned());
     let address = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let endpoint = Endpoint::from_shared(address.clone()).map_err(|_| wrong())?;
-    if endpoint.uri().port().is_none() || endpoint.uri().scheme_str() != Some("http") {
+    if endpoint.uri().port().is_none() || !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
         return Err(wrong());
     }
     let endpoint = endpoint
@@ -84,13 +118,14 @@ fn place(text: &str) -> Result<(String, Endpoint), AddressError> {
 pub struct Channel {
     places: Arc<[transport::Channel]>,
     current: Arc<AtomicUsize>,
+    token: Option<HeaderValue>,
 }
 
 impl Channel {
     /// Connects with the first call. Must be called inside a tokio runtime.
     pub fn lazy(endpoints: &Endpoints) -> Self {
-        let places = endpoints.0.iter().map(|(_, endpoint)| endpoint.connect_lazy()).collect();
-        Self { places, current: Arc::default() }
+        let places = endpoints.places.iter().map(|(_, endpoint)| endpoint.connect_lazy()).collect();
+        Self { places, current: Arc::default(), token: endpoints.token.clone() }
     }
 
     /// Connects to the first address that answers.
@@ -99,16 +134,17 @@ impl Channel {
     /// None does.
     pub async fn connect(endpoints: &Endpoints) -> Result<Self, Unreachable> {
         let mut reasons = vec![];
-        for (i, (address, endpoint)) in endpoints.0.iter().enumerate() {
+        for (i, (address, endpoint)) in endpoints.places.iter().enumerate() {
             match endpoint.connect().await {
                 Ok(connected) => {
                     let place = |(j, (_, other)): (usize, &(String, Endpoint))| {
                         if i == j { connected.clone() } else { other.connect_lazy() }
                     };
-                    let places = endpoints.0.iter().enumerate().map(place).collect();
-                    return Ok(Self { places, current: Arc::new(AtomicUsize::new(i)) });
+                    let places = endpoints.places.iter().enumerate().map(place).collect();
+                    let token = endpoints.token.clone();
+                    return Ok(Self { places, current: Arc::new(AtomicUsize::new(i)), token });
                 }
-                Err(error) => reasons.push(format!("{address}: {}", root(&error))),
+                Err(error) => reasons.push(format!("{address}: {}", reason(&error))),
             }
         }
         Err(Unreachable(reasons))
@@ -135,7 +171,10 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
         let channel = self.clone();
         Box::pin(async move {
             let place = channel.current.load(Ordering::Relaxed);
@@ -153,14 +192,6 @@ fn is_unavailable(answer: &Response<Body>) -> bool {
     answer.headers().get("grpc-status").is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Unavailable)
 }
 
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named() {
-        for wrong in ["", "host", "http://", "not an address", "not an address:1", "https://host:1", "ftp://host:1"] {
+        for wrong in ["", "host", "http://", "not an address", "not an address:1", "https://host", "ftp://host:1"] {
             let error = Endpoints::parse(&["127.0.0.1:7700", wrong]).unwrap_err();
             assert_eq!(error, AddressError(wrong.to_owned()));
             assert!(error.to_string().contains("http://127.0.0.1:7700"), "{error}");

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use transect_common::client::Endpoints;
+use transect_common::client::{Access, AccessFiles, Endpoints};
 use transect_common::telemetry::{self, Logs};
 use transect_worker::daemon::{self, Left};
 use transect_worker::executor;
@@ -51,6 +51,35 @@ struct Executor {
     parent: i32,
 }
 
+/// What the worker shows to coordinators, and whom it trusts.
+#[derive(Debug, Args)]
+struct AccessArgs {
+    /// File with the token to show to the coordinator, with the scope `work`; without it, TRANSECT_TOKEN is one.
+    #[arg(long, env = "TRANSECT_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Authority of the coordinator's certificate (PEM), for https:// addresses; without it, those that the system trusts.
+    #[arg(long, env = "TRANSECT_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show to the coordinator (PEM), with --tls-client-key.
+    #[arg(long, env = "TRANSECT_TLS_CLIENT_CERT", value_name = "FILE")]
+    tls_client_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, env = "TRANSECT_TLS_CLIENT_KEY", value_name = "FILE")]
+    tls_client_key: Option<PathBuf>,
+}
+
+impl AccessArgs {
+    fn read(&self) -> anyhow::Result<Access> {
+        let files = AccessFiles {
+            token: self.token_file.clone(),
+            ca: self.tls_ca.clone(),
+            cert: self.tls_client_cert.clone(),
+            key: self.tls_client_key.clone(),
+        };
+        Ok(Access::read(&files, std::env::var("TRANSECT_TOKEN").ok().as_deref())?)
+    }
+}
+
 #[derive(Debug, Args)]
 struct Daemon {
     /// A coordinator's address. Several that share one store: with commas between, or given again; when one is away, the
@@ -63,6 +92,8 @@ struct Daemon {
         default_value = "http://127.0.0.1:7700"
     )]
     coordinator: Vec<String>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// The device to compute on: cpu or cuda:N. A device that is missing is an error.
     #[arg(long, env = "TRANSECT_DEVICE", default_value = "cpu")]
     device: String,
@@ -169,7 +200,7 @@ fn run_daemon(args: Daemon) -> anyhow::Result<Left> {
     let _telemetry = telemetry::start(logs, std::io::stderr)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let config = daemon::Config {
-        coordinators: Endpoints::parse(&args.coordinator)?,
+        coordinators: Endpoints::parse(&args.coordinator)?.with(&args.access.read()?)?,
         device: args.device,
         data: args.data.unwrap_or_else(|| args.home.join("data")),
         cache: args.cache.unwrap_or_else(|| args.home.join("cache")),

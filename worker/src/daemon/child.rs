@@ -81,6 +81,8 @@ impl Child {
             .arg("executor")
             .args(["--device", &setup.device, "--threads", &threads])
             .args(["--parent", &std::process::id().to_string()])
+            // It talks to nobody, so it has no secret to keep.
+            .env_remove("TRANSECT_TOKEN")
             .env("OMP_NUM_THREADS", &threads)
             .env("MKL_NUM_THREADS", &threads)
             .env("OMP_DYNAMIC", "FALSE")

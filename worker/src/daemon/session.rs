@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
-use transect_common::client::{Channel, Endpoints};
+use transect_common::client::{Channel, Endpoints, reason};
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::worker_service_client::WorkerServiceClient;
 use transect_common::pb::{RegisterRequest, WorkerInfo};
@@ -53,7 +53,12 @@ pub fn is_passing(status: &Status) -> bool {
 
 /// A status as a person reads it: the sentence, and the code where there is none.
 pub fn sentence(status: &Status) -> String {
-    if status.message().is_empty() { format!("{}", status.code()) } else { status.message().to_owned() }
+    match std::error::Error::source(status) {
+        // One that the connection made: what is wrong with it lies deeper.
+        Some(source) => reason(source),
+        None if status.message().is_empty() => format!("{}", status.code()),
+        None => status.message().to_owned(),
+    }
 }
 
 impl Session {

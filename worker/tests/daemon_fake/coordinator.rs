@@ -56,11 +56,33 @@ pub struct State {
     pub signals: Option<usize>,
     /// What lease requests said of the time that is left.
     pub seconds_left: Vec<f64>,
+    /// After so many refusals it takes them again.
+    pub refusals: Option<u32>,
+    /// Parts of uploads that were cut.
+    pub partial: BTreeMap<String, Vec<u8>>,
+    /// The next upload is cut once so many bytes have come.
+    pub cut_upload_after: Option<usize>,
+    /// The next download is cut after so many chunks.
+    pub cut_download_after: Option<usize>,
+    /// Transfers that began elsewhere than at 0.
+    pub resumed: u64,
     /// This many reports are stored and then answered with an error, as when a connection breaks.
     pub lose_answers: usize,
 }
 
 impl State {
+    /// The refusal that an upload meets now.
+    fn refused_artifact(&mut self) -> Option<Status> {
+        if let Some(left) = &mut self.refusals {
+            if *left == 0 {
+                (self.refuse_artifacts, self.refusals) = (None, None);
+            } else {
+                *left -= 1;
+            }
+        }
+        self.refuse_artifacts.clone()
+    }
+
     /// Rows of a job.
     pub fn rows_of(&self, job: u64) -> Vec<&Row> {
         self.rows.iter().filter(|((id, _), _)| *id == job).map(|(_, row)| row).collect()
@@ -309,7 +331,7 @@ impl WorkerService for Service {
 #[tonic::async_trait]
 impl ArtifactService for Service {
     async fn put(&self, request: Request<Streaming<PutRequest>>) -> Result<Response<PutResponse>, Status> {
-        if let Some(status) = self.state().refuse_artifacts.clone() {
+        if let Some(status) = self.state().refused_artifact() {
             return Err(status);
         }
         let mut stream = request.into_inner();
@@ -319,8 +341,19 @@ impl ArtifactService for Service {
             assert!(message.chunk.len() <= 1 << 20);
             if name.is_empty() {
                 name = message.artifact;
+                let kept = self.state().partial.remove(&name).unwrap_or_default();
+                assert!(message.offset as usize <= kept.len(), "{} of {}", message.offset, kept.len());
+                bytes.extend_from_slice(&kept[..message.offset as usize]);
+                self.state().resumed += u64::from(message.offset > 0);
             }
             bytes.extend(message.chunk);
+            let cut = self.state().cut_upload_after;
+            if cut.is_some_and(|cut| bytes.len() >= cut) {
+                let mut state = self.state();
+                state.cut_upload_after = None;
+                state.partial.insert(name, bytes);
+                return Err(Status::unavailable("the connection was cut"));
+            }
         }
         if ArtifactDigest::of(&bytes).as_str() != name {
             return Err(Status::data_loss("the bytes do not match the name"));
@@ -333,17 +366,36 @@ impl ArtifactService for Service {
     type GetStream = Pin<Box<dyn Stream<Item = Result<GetArtifactResponse, Status>> + Send>>;
 
     async fn get(&self, request: Request<GetArtifactRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let name = request.into_inner().artifact;
+        let GetArtifactRequest { artifact: name, offset } = request.into_inner();
         let mut state = self.state();
         state.downloads += 1;
+        state.resumed += u64::from(offset > 0);
+        let cut = state.cut_download_after.take();
         let bytes = state.artifacts.get(&name).ok_or_else(|| Status::not_found(format!("no artifact {name}")))?;
-        let chunks: Vec<_> =
-            bytes.chunks(10_000).map(|chunk| Ok(GetArtifactResponse { chunk: chunk.to_vec() })).collect();
+        let mut chunks: Vec<_> = bytes[offset as usize..]
+            .chunks(10_000)
+            .map(|chunk| Ok(GetArtifactResponse { chunk: chunk.to_vec() }))
+            .collect();
+        if let Some(cut) = cut {
+            chunks.truncate(cut);
+            chunks.push(Err(Status::unavailable("the connection was cut")));
+        }
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
-        let bytes = self.state().artifacts.get(&request.into_inner().artifact).map(|bytes| bytes.len() as u64);
-        Ok(Response::new(StatResponse { exists: bytes.is_some(), bytes: bytes.unwrap_or(0) }))
+        let name = request.into_inner().artifact;
+        let bytes = self.state().artifacts.get(&name).map(|bytes| bytes.len() as u64);
+        let partial_bytes = self.state().partial.get(&name).map_or(0, |bytes| bytes.len() as u64);
+        Ok(Response::new(StatResponse { exists: bytes.is_some(), bytes: bytes.unwrap_or(0), partial_bytes }))
+    }
+
+    type CollectGarbageStream = Pin<Box<dyn Stream<Item = Result<CollectGarbageResponse, Status>> + Send>>;
+
+    async fn collect_garbage(
+        &self,
+        _: Request<CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        Err(Status::unimplemented("no worker asks for it"))
     }
 }
