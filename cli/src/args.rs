@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     cancel, export, gc, import, models, plan, report, results, run, scheduling, slurm, status, submit, suggest, sweeps,
-    token,
-    watch,
+    token, watch,
 };
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
@@ -149,13 +148,13 @@ pub enum Verb {
     Sweeps(sweeps::SweepsArgs),
     /// List workers
     Workers,
-    /// Make, list and revoke the tokens by which a coordinator knows its callers
-    Token(token::TokenArgs),
     /// Start workers elsewhere: `worker slurm` writes or submits a batch script
     #[command(subcommand)]
     Worker(slurm::WorkerVerb),
     /// Keep the number of Slurm jobs that are workers in step with the work that waits
     Scale(slurm::ScaleArgs),
+    /// Make, list and revoke the tokens by which a coordinator knows its callers
+    Token(token::TokenArgs),
     /// Give a worker work again that was set aside because jobs failed on it
     Release(scheduling::ReleaseArgs),
     /// List architectures, or the layers and tensors of one

@@ -148,11 +148,6 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// What is not text cannot be a setting.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
 /// Tells systemd that the coordinator answers, three times in each of the periods that it asks for. Never returns.
 async fn feed_watchdog(coordinator: &Coordinator) {
     let Some(period) = sd_notify::watchdog_enabled() else {
@@ -170,6 +165,11 @@ fn tell_systemd(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "systemd cannot be told how the coordinator is");
     }
+}
+
+/// What is not text cannot be a setting.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The two signals that ask a program to stop.

@@ -319,7 +319,7 @@ impl Inner {
         for direction in ["in", "out"] {
             let _ = self.artifact_bytes.get_or_create(&DirectionLabels { direction });
         }
-        for operation in ["put", "get", "stat"] {
+        for operation in ["put", "get"] {
             let _ = self.artifact_errors.get_or_create(&OperationLabels { operation });
         }
         for operation in ["lease", "heartbeat", "report", "submit", "expire", "counts"] {

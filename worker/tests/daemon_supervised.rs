@@ -1,4 +1,5 @@
 //! What systemd hears of a worker.
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 mod daemon_fake;
 

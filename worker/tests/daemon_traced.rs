@@ -1,4 +1,5 @@
 //! What a collector of traces hears of a worker: a run's training and lines are one trace, named by the run's digest.
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 mod daemon_fake;
 
@@ -48,7 +49,7 @@ fn collect(collector: Collector) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[test]

@@ -98,11 +98,15 @@ impl ArtifactService for Service {
         // The disk is written in a thread of its own, which outlives this handler when that is dropped half-way.
         let (told, mut hears) = mpsc::channel(CHUNKS_AHEAD);
         let (store, name, offset) = (self.shared.artifacts.clone(), artifact.clone(), first.offset);
+        let metrics = self.shared.metrics.clone();
         let writer = self.shared.work.spawn_blocking(move || -> Result<Option<Staged>, ArtifactError> {
             let mut upload = store.upload(name, offset, SystemTime::now())?;
             loop {
                 match hears.blocking_recv() {
-                    Some(Told::Chunk(chunk)) => upload.write(&chunk)?,
+                    Some(Told::Chunk(chunk)) => {
+                        metrics.add_artifact_bytes("in", chunk.len());
+                        upload.write(&chunk)?;
+                    }
                     Some(Told::End) => return upload.finish().map(Some),
                     Some(Told::Discard) => {
                         upload.discard();
@@ -117,15 +121,14 @@ impl ArtifactService for Service {
         let staged = writer.await.map_err(|e| internal(&e))?;
         received?;
         let broke_off = || Status::cancelled("the upload broke off");
-        let staged = staged?.ok_or_else(broke_off)?;
+        let metrics = &self.shared.metrics;
+        let staged = metrics.artifact("put", staged.map_err(Status::from))?.ok_or_else(broke_off)?;
 
         // Likewise: what has arrived is stored even when nobody waits for the answer any more.
         let store = self.shared.artifacts.clone();
         let publish = self.shared.work.spawn(async move { store.publish(staged, SystemTime::now()).await });
-        let stored = publish.await.map_err(|e| internal(&e))?.map_err(Status::from);
-        let metrics = &self.shared.metrics;
-        let stored = metrics.artifact("put", stored)?;
-        metrics.add_artifact_bytes("in", usize::try_from(stored.bytes).unwrap_or(usize::MAX));
+        let stored = publish.await.map_err(|e| internal(&e))?;
+        let stored = metrics.artifact("put", stored.map_err(Status::from))?;
         if stored.created {
             tracing::debug!(%artifact, bytes = stored.bytes, "stored an artifact");
         }
@@ -136,16 +139,18 @@ impl ArtifactService for Service {
 
     async fn get(&self, request: Request<pb::GetArtifactRequest>) -> Result<Response<Self::GetStream>, Status> {
         let artifact = parse(&request.get_ref().artifact)?;
-        let pieces = self.shared.artifacts.download(&artifact, request.get_ref().offset).await.map_err(Status::from);
+        let pieces = self.shared.artifacts.download(&artifact, request.get_ref().offset).await;
+        let pieces = self.shared.metrics.artifact("get", pieces.map_err(Status::from))?;
         let metrics = self.shared.metrics.clone();
-        let pieces = metrics.artifact("get", pieces)?;
         let chunks = pieces.map_ok(|piece| stream::iter(chunks(&piece)).map(Ok::<Bytes, ArtifactError>)).try_flatten();
-        let answer = move |chunk: Bytes| {
-            metrics.add_artifact_bytes("out", chunk.len());
-            pb::GetArtifactResponse { chunk: chunk.to_vec() }
-        };
-        let answers = chunks.map_ok(answer).map_err(Status::from);
-        Ok(Response::new(answers.boxed()))
+        let answers = chunks.map_ok(|chunk| pb::GetArtifactResponse { chunk: chunk.to_vec() }).map_err(Status::from);
+        let counted = answers.map(move |answer| {
+            if let Ok(answer) = &answer {
+                metrics.add_artifact_bytes("out", answer.chunk.len());
+            }
+            metrics.artifact("get", answer)
+        });
+        Ok(Response::new(counted.boxed()))
     }
 
     async fn stat(&self, request: Request<pb::StatRequest>) -> Result<Response<pb::StatResponse>, Status> {
