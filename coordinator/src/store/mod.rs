@@ -11,6 +11,7 @@
 mod check;
 mod error;
 mod ids;
+mod memory;
 mod sqlite;
 mod time;
 mod types;
@@ -27,6 +28,7 @@ use transect_common::sweep::Import;
 
 pub use error::StoreError;
 pub use ids::*;
+pub use memory::{Bug, MemoryStore, SeenJob, SeenSweep, SeenWorker, Sight};
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use types::*;
