@@ -9,11 +9,12 @@
 //! synced, renamed, its folder synced), and its bytes are checked again each time they are read. All functions block:
 //! call them from a blocking thread.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use transect_common::digest::ArtifactDigest;
 
@@ -25,7 +26,12 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 pub struct Artifacts {
     root: Arc<Path>,
     uploads: Arc<AtomicU64>,
+    /// Sizes of what a simulation pretends is stored, in place of the folder.
+    pretended: Option<Pretended>,
 }
+
+/// Sizes of artifacts that a simulation pretends to have stored.
+pub type Pretended = Arc<Mutex<BTreeMap<ArtifactDigest, u64>>>;
 
 /// Why an artifact cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +105,12 @@ impl Artifacts {
             fs::remove_dir_all(&unfinished).map_err(failed("remove", &unfinished))?;
         }
         fs::create_dir_all(&unfinished).map_err(failed("create", &unfinished))?;
-        Ok(Self { root: root.into(), uploads: Arc::default() })
+        Ok(Self { root: root.into(), uploads: Arc::default(), pretended: None })
+    }
+
+    /// A store that only knows sizes, for simulations: what is in `sizes` counts as stored, and nothing can be read.
+    pub fn pretend(sizes: Pretended) -> Self {
+        Self { root: Path::new("pretended").into(), uploads: Arc::default(), pretended: Some(sizes) }
     }
 
     /// Where an artifact lies, or would lie.
@@ -109,6 +120,9 @@ impl Artifacts {
 
     /// Size of an artifact in bytes; None when it is not stored.
     pub fn size(&self, artifact: &ArtifactDigest) -> Result<Option<u64>, ArtifactError> {
+        if let Some(sizes) = &self.pretended {
+            return Ok(sizes.lock().unwrap_or_else(PoisonError::into_inner).get(artifact).copied());
+        }
         let path = self.path(artifact);
         match fs::metadata(&path) {
             Ok(metadata) => Ok(Some(metadata.len())),

@@ -4,7 +4,9 @@
 //! known is in the home folder, so a coordinator may be killed at any moment and started again without loss.
 
 pub mod artifacts;
+mod clock;
 mod config;
+mod embed;
 pub mod home;
 mod http;
 mod metrics;
@@ -13,5 +15,7 @@ mod services;
 mod status;
 pub mod store;
 
+pub use clock::Clock;
 pub use config::{Config, GRPC_PORT, HTTP_PORT, StartError};
+pub use embed::Embedded;
 pub use server::{Coordinator, start};

@@ -26,6 +26,7 @@ use transect_common::pb::sweep_service_server::{self, SweepServiceServer};
 use transect_common::pb::worker_service_server::{self, WorkerServiceServer};
 
 use crate::artifacts::Artifacts;
+use crate::clock::Clock;
 use crate::config::{Config, StartError};
 use crate::home::{Home, HomeLock};
 use crate::http;
@@ -99,7 +100,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();
-    let shared = Shared { store: Arc::new(store), artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
+    let (store, metrics, clock) = (Arc::new(store), Metrics::new(), Clock::machine());
+    let shared = Shared { store, artifacts, metrics, clock, lease, stop: stop.clone(), work };
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
     let serving = tokio::spawn(serve(shared, grpc, http, lock));
     Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })
@@ -245,7 +247,7 @@ async fn maintain(shared: Shared) {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = expire(&*shared.store, &shared.metrics, SystemTime::now().into()).await {
+        if let Err(error) = expire(&*shared.store, &shared.metrics, shared.clock.now()).await {
             warn!(%error, "could not look for leases that ran out; trying again");
         }
     }

@@ -12,7 +12,7 @@ use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
 use super::reports::{Rows, job_attempt};
-use super::{Shared, now, translate};
+use super::{Shared, translate};
 use crate::status::{cut, invalid, stopping};
 use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
 
@@ -45,7 +45,7 @@ impl Service {
         let mut changed = self.shared.store.changed();
         loop {
             changed.mark_unchanged();
-            let lease = self.shared.store.lease(wish.clone(), now()).await?;
+            let lease = self.shared.store.lease(wish.clone(), self.shared.now()).await?;
             if lease.is_some() || Instant::now() >= deadline {
                 return Ok(lease);
             }
@@ -72,7 +72,7 @@ impl WorkerService for Service {
             return Err(invalid("info.device", "say which device the worker has, such as `cpu` or `cuda:0`"));
         }
         let (host, device, pid) = (info.host.clone(), info.device.clone(), info.pid);
-        let worker = self.shared.store.register(info, now()).await?;
+        let worker = self.shared.store.register(info, self.shared.now()).await?;
         info!(%worker, host, device, pid, "worker registered");
         let lease_ms = self.shared.lease.as_millis() as u64;
         let heartbeat_ms = (lease_ms / 3).max(1);
@@ -117,7 +117,7 @@ impl WorkerService for Service {
             text: cut(&progress.text, MAX_TEXT),
         });
         let jobs: Vec<JobProgress> = jobs.collect();
-        let stop = self.shared.store.heartbeat(worker, &jobs, draining, now()).await?;
+        let stop = self.shared.store.heartbeat(worker, &jobs, draining, self.shared.now()).await?;
         for job in &stop {
             info!(%worker, job = job.job.0, attempt = job.attempt.0, "the worker holds a job that is no longer its");
         }
@@ -149,7 +149,7 @@ impl WorkerService for Service {
         });
         let Rows { rows, mut refused } = read.await?;
         log_ends(worker, &rows);
-        let reported = self.shared.store.report(worker, rows, now()).await?;
+        let reported = self.shared.store.report(worker, rows, self.shared.now()).await?;
         refused.extend(reported.refused);
         refused.sort_by_key(|refusal| refusal.place);
         log_refusals(worker, &refused);
@@ -171,7 +171,7 @@ impl WorkerService for Service {
 
     async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveResponse>, Status> {
         let worker = worker_id(&request.get_ref().worker_id)?;
-        let released = self.shared.store.leave(worker, now()).await?;
+        let released = self.shared.store.leave(worker, self.shared.now()).await?;
         info!(%worker, released, "worker left");
         Ok(Response::new(pb::LeaveResponse { released: u32::try_from(released).unwrap_or(u32::MAX) }))
     }

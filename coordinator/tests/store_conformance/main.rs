@@ -14,7 +14,7 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use transect_coordinator::store::{SqliteStore, Terms};
+use transect_coordinator::store::{MemoryStore, SqliteStore, Terms};
 use world::{LEASE_SECONDS, MAX_ATTEMPTS, World};
 
 /// Runs every claim against a store that `$open` makes: an async function that returns the store and what keeps it alive.
@@ -41,9 +41,15 @@ async fn sqlite() -> (World, tempfile::TempDir) {
     (World::new(Arc::new(store)), home)
 }
 
-conformance!(
-    sqlite_store,
-    crate::sqlite,
+async fn memory() -> (World, ()) {
+    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
+    (World::new(Arc::new(MemoryStore::new(terms))), ())
+}
+
+macro_rules! claims {
+    ($store:ident, $open:path) => { conformance!(
+    $store,
+    $open,
     submission: [
         a_sweep_is_stored_whole,
         the_same_key_gives_the_same_sweep,
@@ -133,4 +139,8 @@ conformance!(
         measures_are_fenced_like_points,
         measures_that_cannot_be_are_refused,
     ],
-);
+); };
+}
+
+claims!(sqlite_store, crate::sqlite);
+claims!(memory_store, crate::memory);

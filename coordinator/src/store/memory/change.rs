@@ -67,7 +67,8 @@ pub(super) fn retry(state: &mut State, id: SweepId, which: Retry, now: Timestamp
     let mut sources = 0;
     for &id in &jobs {
         let job = state.job(id);
-        let is_wanted = !which.machine_errors_only || matches!(job.error_class, Some(ErrorClass::Machine | ErrorClass::Gone));
+        let is_wanted =
+            !which.machine_errors_only || matches!(job.error_class, Some(ErrorClass::Machine | ErrorClass::Gone));
         let is_failed = job.state == JobState::Failed && job.blocked_by.is_none() && is_wanted;
         if is_failed || (job.state == JobState::Cancelled && which.cancelled) {
             state.requeue(id, now);

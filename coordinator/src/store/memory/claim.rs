@@ -132,16 +132,9 @@ fn choose_lines(state: &State, wish: &LeaseWish, sweep: i64, lines: Vec<i64>) ->
     Some(Claim { sweep, run, jobs })
 }
 
-fn choose_train(
-    state: &State,
-    wish: &LeaseWish,
-    sweep: i64,
-    trains: Vec<i64>,
-    order: TrainingOrder,
-) -> Option<Claim> {
-    let fitting = |id: &i64| {
-        wish.seconds_left.is_none() || fits(state.estimate(*id), wish.seconds_left) != Fit::TooLong
-    };
+fn choose_train(state: &State, wish: &LeaseWish, sweep: i64, trains: Vec<i64>, order: TrainingOrder) -> Option<Claim> {
+    let fitting =
+        |id: &i64| wish.seconds_left.is_none() || fits(state.estimate(*id), wish.seconds_left) != Fit::TooLong;
     let mut trains: Vec<i64> = trains.into_iter().filter(fitting).collect();
     if order == TrainingOrder::Longest {
         // The sort is stable: among equals the oldest stays first.
@@ -190,7 +183,9 @@ fn lease(state: &State, worker: WorkerId, claim: &Claim) -> Lease {
         .spec
         .starts()
         .iter()
-        .filter_map(|start| if let Source::Artifact { artifact } = &start.source { Some(artifact.clone()) } else { None })
+        .filter_map(
+            |start| if let Source::Artifact { artifact } = &start.source { Some(artifact.clone()) } else { None },
+        )
         .collect();
     let leased = |id: &i64| {
         let job = state.job(*id);

@@ -29,9 +29,10 @@ pub(super) fn explain(state: &State, id: JobId, now: Timestamp) -> Result<Explai
     });
     // Lines are leased before trainings, and the older first.
     let place = (row.is_train(), id.0);
-    let ahead = state.jobs.iter().filter(|(other, job)| {
-        job.sweep == row.sweep && job.is_due(now) && (job.is_train(), **other) < place
-    });
+    let ahead = state
+        .jobs
+        .iter()
+        .filter(|(other, job)| job.sweep == row.sweep && job.is_due(now) && (job.is_train(), **other) < place);
     let facts = JobFacts {
         state: row.state,
         attempt: row.attempt,

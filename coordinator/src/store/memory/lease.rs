@@ -29,9 +29,10 @@ pub(super) fn heartbeat(
     let (any_attempt, renews) = (state.has(Bug::HeartbeatIgnoresAttempt), !state.has(Bug::LeaseNotRenewed));
     let mut stop = vec![];
     for said in jobs {
-        let held = state.jobs.get_mut(&said.job.job.0).filter(|job| {
-            job.state == JobState::Leased && (any_attempt || job.attempt == said.job.attempt.0)
-        });
+        let held = state
+            .jobs
+            .get_mut(&said.job.job.0)
+            .filter(|job| job.state == JobState::Leased && (any_attempt || job.attempt == said.job.attempt.0));
         let Some(job) = held else {
             stop.push(said.job);
             continue;

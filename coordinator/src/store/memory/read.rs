@@ -159,9 +159,10 @@ pub(super) fn points(
     let after = after.map(|after| (after.position, after.split.name(), after.index));
     let rows = (0_i64..).zip(&sweep.jobs).flat_map(|(position, job)| {
         let row = state.job(*job);
-        let points = row.points.iter().filter(move |((split, index), _)| {
-            after.is_none_or(|after| (position, *split, *index) > after)
-        });
+        let points = row
+            .points
+            .iter()
+            .filter(move |((split, index), _)| after.is_none_or(|after| (position, *split, *index) > after));
         points.filter_map(move |(_, (point, _))| {
             let cursor = PointCursor { position, split: point.split, index: point.index };
             let shown = LinePoint {
@@ -188,9 +189,10 @@ pub(super) fn measures(
     let after = after.map(|after| (after.position, after.split.as_str(), after.name.as_str()));
     let rows = (0_i64..).zip(&sweep.jobs).flat_map(|(position, job)| {
         let row = state.job(*job);
-        let measures = row.measures.iter().filter(move |((split, name), _)| {
-            after.is_none_or(|after| (position, *split, name.as_str()) > after)
-        });
+        let measures = row
+            .measures
+            .iter()
+            .filter(move |((split, name), _)| after.is_none_or(|after| (position, *split, name.as_str()) > after));
         measures.filter_map(move |((split, name), value)| {
             let cursor = MeasureCursor { position, split: (*split).to_owned(), name: name.clone() };
             let line = line_label(state, sweep, row.run, row.line.as_ref()?);
@@ -210,9 +212,10 @@ pub(super) fn curves(
     let after = after.map(|after| (after.position, after.epoch, after.split.name()));
     let rows = (0_i64..).zip(&sweep.runs).flat_map(|(position, (run, _))| {
         let row = state.run(*run);
-        let epochs = row.curves.iter().filter(move |((epoch, split), _)| {
-            after.is_none_or(|after| (position, *epoch, *split) > after)
-        });
+        let epochs = row
+            .curves
+            .iter()
+            .filter(move |((epoch, split), _)| after.is_none_or(|after| (position, *epoch, *split) > after));
         epochs.map(move |(_, epoch)| {
             let cursor = CurveCursor { position, epoch: epoch.epoch, split: epoch.split };
             (cursor, CurvePoint { label: run_label(state, sweep, *run), epoch: epoch.clone() })
@@ -272,7 +275,8 @@ pub(super) fn is_trained(state: &State, run: &RunDigest) -> bool {
 
 pub(super) fn is_measured(state: &State, (run, line): &(RunDigest, LineDigest)) -> bool {
     let lines = state.run_ids.get(run).map(|run| state.run(*run).lines.as_slice()).unwrap_or_default();
-    lines.iter().map(|id| state.job(*id)).any(|job| {
-        job.state == JobState::Done && job.line.as_ref().is_some_and(|known| known.digest == *line)
-    })
+    lines
+        .iter()
+        .map(|id| state.job(*id))
+        .any(|job| job.state == JobState::Done && job.line.as_ref().is_some_and(|known| known.digest == *line))
 }

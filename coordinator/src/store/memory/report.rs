@@ -108,13 +108,7 @@ fn required(run: &RunSpec) -> BTreeSet<Tag> {
     tags
 }
 
-fn finish(
-    state: &mut State,
-    id: i64,
-    worker: i64,
-    seconds: f64,
-    now: Timestamp,
-) -> std::result::Result<(), Refused> {
+fn finish(state: &mut State, id: i64, worker: i64, seconds: f64, now: Timestamp) -> std::result::Result<(), Refused> {
     let job = state.job(id);
     let is_train = job.is_train();
     let run = state.run(job.run);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use transect_common::digest::RunDigest;
 use transect_common::job::{JobKind, JobState};
+use transect_common::line::LineSpec;
 use transect_common::schedule::Schedule;
 
 use super::state::State;
@@ -25,7 +27,9 @@ pub struct SeenJob {
     /// What it does.
     pub kind: JobKind,
     /// Its run.
-    pub run: i64,
+    pub run: RunDigest,
+    /// Its line; none for a training.
+    pub line: Option<LineSpec>,
     /// Where it is.
     pub state: JobState,
     /// How often it was leased.
@@ -44,6 +48,10 @@ pub struct SeenJob {
     pub expires_at: Option<Timestamp>,
     /// Trainings that it waits for.
     pub sources: Vec<i64>,
+    /// The training with which it failed.
+    pub blocked_by: Option<i64>,
+    /// Attempts of it that failed, or lost their leases.
+    pub errors: u64,
     /// Losses measured, by split and place, as bits.
     pub points: BTreeMap<(&'static str, u32), u64>,
     /// Points when it is complete.
@@ -88,7 +96,8 @@ pub(super) fn see(state: &State) -> Sight {
         };
         let seen = SeenJob {
             kind: job.kind(),
-            run: job.run,
+            run: state.run(job.run).digest.clone(),
+            line: job.line.as_ref().map(|line| line.spec.clone()),
             state: job.state,
             attempt: job.attempt,
             failures: job.failures,
@@ -98,6 +107,8 @@ pub(super) fn see(state: &State) -> Sight {
             due_at: job.due_at,
             expires_at: job.expires_at,
             sources: state.sources(*id),
+            blocked_by: job.blocked_by,
+            errors: job.errors.len() as u64,
             points: job.points.iter().map(|(key, (point, _))| (*key, point.loss.to_bits())).collect(),
             points_expected: job.points_expected,
             checkpoints,

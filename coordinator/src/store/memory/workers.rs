@@ -75,8 +75,7 @@ pub(super) fn release(state: &mut State, id_or_name: &str) -> Result<Worker> {
 
 pub(super) fn counts(state: &State) -> Counts {
     let workers = state.workers.values().filter(|worker| worker.state != WorkerState::Gone).count();
-    let mut counts =
-        Counts { sweeps: state.sweeps.len() as u64, workers: workers as u64, ..Counts::default() };
+    let mut counts = Counts { sweeps: state.sweeps.len() as u64, workers: workers as u64, ..Counts::default() };
     for job in state.jobs.values() {
         *counts.jobs.entry((job.kind(), job.state)).or_insert(0) += 1;
         counts.points += job.points.len() as u64;
