@@ -1,6 +1,6 @@
 //! Artifacts of a history: their sizes as coordinators see them, and the states that they hold as workers do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use transect_common::digest::ArtifactDigest;
@@ -12,8 +12,8 @@ use super::truth::{BYTES, artifact};
 #[derive(Clone, Default)]
 pub struct Blobs {
     sizes: Pretended,
-    /// The kind of device and the state that an artifact holds.
-    states: Arc<Mutex<BTreeMap<String, (String, String)>>>,
+    /// The state that an artifact holds, and the kinds of device on which it was reached.
+    states: Arc<Mutex<BTreeMap<String, (String, BTreeSet<String>)>>>,
 }
 
 impl Blobs {
@@ -27,12 +27,13 @@ impl Blobs {
         let digest = artifact(state);
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), BYTES);
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.insert(digest.to_string(), (state.to_owned(), kind.to_owned()));
+        let kinds = &mut states.entry(digest.to_string()).or_insert_with(|| (state.to_owned(), BTreeSet::new())).1;
+        kinds.insert(kind.to_owned());
         digest
     }
 
-    /// The state that an artifact holds, and the kind of device on which it was reached.
-    pub fn get(&self, digest: &str) -> Option<(String, String)> {
+    /// The state that an artifact holds, and the kinds of device on which it was reached.
+    pub fn get(&self, digest: &str) -> Option<(String, BTreeSet<String>)> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
 }

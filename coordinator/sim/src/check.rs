@@ -19,7 +19,7 @@ pub enum Write<'a> {
     /// A worker left.
     Leave(i64),
     /// Leases ran out.
-    Expire,
+    Expire(&'a [JobAttempt]),
     /// Leases were extended because a coordinator started.
     Resume,
     /// A sweep was submitted.
@@ -86,7 +86,7 @@ impl Checker {
                 must!(!held, "w-{worker} left and holds jobs still");
                 Ok(())
             }
-            Write::Expire => of_expiry(now, before, after),
+            Write::Expire(_) => of_expiry(now, before, after),
             Write::Resume | Write::Submit | Write::Other => Ok(()),
         }
     }

@@ -11,8 +11,8 @@ use transect_common::sweep::Import;
 use transect_coordinator::store::{
     Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
     JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, MemoryStore, NewImport, NewSweep, Page,
-    PointCursor, ReportRow, Reported, Retry, Store, StoreError, Submitted, Sweep, SweepId, Timestamp, Worker, WorkerId,
-    WorkerInfo,
+    PointCursor, ReportRow, Reported, Retry, Row, Store, StoreError, Submitted, Sweep, SweepId, Timestamp, Worker,
+    WorkerId, WorkerInfo,
 };
 
 use super::check::{Checker, Write};
@@ -62,9 +62,39 @@ impl Watched {
     }
 
     fn wrote(&self, write: &Write<'_>, now: Timestamp) {
+        self.tell(write);
         let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(broken) = checker.wrote(write, now, self.memory.see()) {
             self.sim.fail(broken);
+        }
+    }
+
+    /// Says in the log what was written.
+    fn tell(&self, write: &Write<'_>) {
+        let named = |jobs: &mut dyn Iterator<Item = JobAttempt>| {
+            let names: Vec<String> = jobs.map(|job| format!("{}#{}", job.job.0, job.attempt.0)).collect();
+            names.join(" ")
+        };
+        match write {
+            Write::Lease(worker, Some(lease)) => {
+                let jobs = named(&mut lease.jobs.iter().map(|leased| leased.job));
+                self.sim.say("store", format_args!("leases {jobs} to w-{worker}"));
+            }
+            Write::Report(worker, rows, answer) => {
+                let (jobs, count) = (named(&mut rows.iter().take(1).map(|row| row.job)), rows.len());
+                let ends = rows.iter().filter(|row| matches!(row.row, Row::Done { .. } | Row::Failed { .. })).count();
+                let refused = answer.refused.len();
+                let what =
+                    format_args!("{count} rows of {jobs} by w-{worker}, {ends} ends, {refused} refused").to_string();
+                self.sim.say("store", format_args!("{what}"));
+            }
+            Write::Heartbeat(_, stop) if !stop.is_empty() => {
+                self.sim.say("store", format_args!("tells to stop {}", named(&mut stop.iter().copied())));
+            }
+            Write::Expire(lost) if !lost.is_empty() => {
+                self.sim.say("store", format_args!("leases ran out: {}", named(&mut lost.iter().copied())));
+            }
+            _ => {}
         }
     }
 }
@@ -229,7 +259,7 @@ impl Store for Watched {
     }
 
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>> {
-        watched!(self, now, self.memory.expire(now), |_done| Write::Expire)
+        watched!(self, now, self.memory.expire(now), |lost| Write::Expire(lost))
     }
 
     async fn resume(&self, now: Timestamp) -> Result<()> {

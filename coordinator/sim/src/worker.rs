@@ -198,11 +198,11 @@ impl Process {
         let row = pb::CheckpointRow { tag: "init".to_owned(), artifact, bytes: BYTES };
         self.send(vec![(job, Row::Checkpoint(row), false)]).await;
         if let Some(snapshot) = &lease.snapshot {
-            let Some((found, kind_then)) = self.world.blobs.get(&snapshot.artifact) else {
+            let Some((found, kinds)) = self.world.blobs.get(&snapshot.artifact) else {
                 return self.world.sim.fail(format!("snapshot {} was never stored", snapshot.artifact));
             };
             self.say(format_args!("job {} goes on at step {}", job.job_id, snapshot.step));
-            (state, done, is_elsewhere) = (found, snapshot.step, kind_then != kind(self.machine.device));
+            (state, done, is_elsewhere) = (found, snapshot.step, !kinds.contains(kind(self.machine.device)));
         }
         while done < STEPS {
             self.nap(300, 2_500).await;
