@@ -9,6 +9,7 @@ mod config;
 mod embed;
 pub mod home;
 mod http;
+mod maintenance;
 mod metrics;
 mod server;
 mod services;

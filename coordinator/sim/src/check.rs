@@ -289,9 +289,8 @@ fn of_expiry(now: Timestamp, before: &Sight, after: &Sight) -> Checked {
 fn at_work(sight: &Sight, asker: Option<i64>) -> BTreeMap<i64, u32> {
     let mut busy = BTreeSet::new();
     for job in sight.jobs.values().filter(|job| job.state == JobState::Leased) {
-        if let (Some(sweep), Some(worker)) = (job.sweep, job.worker)
-            && Some(worker) != asker
-            && sight.workers[&worker].sweep == Some(sweep)
+        if let Some(worker) = job.worker.filter(|worker| Some(*worker) != asker)
+            && let Some(sweep) = sight.workers[&worker].sweep
             && sight.workers[&worker].is_there
         {
             busy.insert((sweep, worker));

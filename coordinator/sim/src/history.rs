@@ -118,6 +118,7 @@ async fn coordinator(world: World, number: usize) {
                 keeps.sim.sleep(LEASE / 4).await;
                 // What fails now is done next time.
                 let _ = store.expire(told.now()).await;
+                let _ = store.roll_up(told.now()).await;
             }
         });
         world.sim.sleep(world.sim.between(5_000, 60_000)).await;

@@ -10,9 +10,9 @@ use transect_common::job::JobState;
 use transect_common::sweep::Import;
 use transect_coordinator::store::{
     Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
-    JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, MemoryStore, NewImport, NewSweep, Page,
-    PointCursor, ReportRow, Reported, Retry, Row, Store, StoreError, Submitted, Sweep, SweepId, Timestamp, Worker,
-    WorkerId, WorkerInfo,
+    JobProgress, JobTotals, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, MemoryStore, NewImport, NewSweep,
+    Page, PointCursor, ReportRow, Reported, Retry, Row, Store, StoreError, Submitted, Sweep, SweepId, Timestamp,
+    Worker, WorkerId, WorkerInfo,
 };
 
 use super::check::{Checker, Write};
@@ -131,6 +131,10 @@ impl Store for Watched {
 
     async fn sweep(&self, sweep: SweepId) -> Result<Sweep> {
         read!(self, self.memory.sweep(sweep))
+    }
+
+    async fn totals(&self, sweep: SweepId) -> Result<Vec<JobTotals>> {
+        read!(self, self.memory.totals(sweep))
     }
 
     async fn sweep_file(&self, sweep: SweepId) -> Result<String> {
@@ -268,6 +272,10 @@ impl Store for Watched {
 
     async fn workers(&self) -> Result<Vec<Worker>> {
         read!(self, self.memory.workers())
+    }
+
+    async fn roll_up(&self, now: Timestamp) -> Result<u64> {
+        watched!(self, now, self.memory.roll_up(now), |_done| Write::Other)
     }
 
     async fn release_worker(&self, id_or_name: &str, now: Timestamp) -> Result<Worker> {

@@ -3,7 +3,7 @@
 use transect_common::job::{ErrorClass, JobEvent, JobState};
 
 use super::bugs::Bug;
-use super::state::State;
+use super::state::{State, SweepRow};
 use crate::store::{Adjust, Result, Retry, SweepId, Timestamp};
 
 /// Cancels a job wherever it is.
@@ -21,32 +21,24 @@ pub(super) fn cancel(state: &mut State, id: SweepId, now: Timestamp) -> Result<u
     for job in sweep.jobs.clone() {
         let is_needed = state.sweeps_of(job).any(|(_, sweep)| sweep.is_live());
         let spared = state.has(Bug::CancelForgetsLeased) && state.job(job).state == JobState::Leased;
-        if is_needed {
-            state.rehome(job);
-        } else if state.job(job).state.is_live() && !spared {
+        if !is_needed && state.job(job).state.is_live() && !spared {
             cancel_job(state, job, now);
             cancelled += 1;
         }
     }
+    state.hand_over(id.0);
     Ok(cancelled)
 }
 
 pub(super) fn pause(state: &mut State, id: SweepId) -> Result<()> {
-    let sweep = state.sweep_mut(id)?;
-    sweep.is_paused = true;
-    for job in sweep.jobs.clone() {
-        state.rehome(job);
-    }
+    state.sweep_mut(id)?.is_paused = true;
+    state.hand_over(id.0);
     Ok(())
 }
 
 pub(super) fn unpause(state: &mut State, id: SweepId) -> Result<()> {
-    let sweep = state.sweep_mut(id)?;
-    sweep.is_paused = false;
-    // What waits for another that is paused still, goes on in this one's name.
-    for job in sweep.jobs.clone() {
-        state.rehome(job);
-    }
+    state.sweep_mut(id)?.is_paused = false;
+    state.adopt(id.0);
     Ok(())
 }
 
@@ -57,7 +49,22 @@ pub(super) fn adjust(state: &mut State, id: SweepId, adjust: Adjust) -> Result<(
     if let Some(most) = adjust.max_workers {
         schedule.max_workers = (most > 0).then_some(most);
     }
+    if adjust.priority.is_some() {
+        state.adopt(id.0);
+        state.hand_over(id.0);
+    }
     Ok(())
+}
+
+/// Closes the books of sweeps that have nothing left to do, until one of their jobs is queued. Returns how many.
+pub(super) fn roll_up(state: &mut State) -> u64 {
+    let is_over = |sweep: &SweepRow| !sweep.jobs.iter().any(|job| state.jobs[job].state.is_live());
+    let over = |(_, sweep): &(&i64, &SweepRow)| sweep.is_live() && !sweep.is_rolled_up && is_over(sweep);
+    let closed: Vec<i64> = state.sweeps.iter().filter(over).map(|(id, _)| *id).collect();
+    for sweep in &closed {
+        state.sweeps.get_mut(sweep).expect("it was found").is_rolled_up = true;
+    }
+    closed.len() as u64
 }
 
 pub(super) fn retry(state: &mut State, id: SweepId, which: Retry, now: Timestamp) -> Result<u64> {

@@ -16,7 +16,7 @@ use super::state::{JobRow, State, WorkerRow};
 use super::workers::must_exist;
 use crate::store::{
     Attempt, JobAttempt, JobId, Lease, LeaseWish, LeasedJob, Result, Snapshot, StoreError, Timestamp, WorkerId,
-    WorkerState,
+    WorkerInfo, WorkerState,
 };
 
 /// Most runs of a wish that are looked at.
@@ -79,6 +79,7 @@ pub(super) fn choose(state: &State, wish: &LeaseWish, now: Timestamp) -> Result<
             .iter()
             .filter(|(_, job)| job.sweep == Some(sweep) && is_open(state, job, now))
             .filter(|(_, job)| !is_left_to_others(state, worker, job, queue, now))
+            .filter(|(_, job)| !is_begun_elsewhere(state, worker, job, queue, now))
             .map(|(id, _)| *id)
             .collect();
         let (trains, lines): (Vec<i64>, Vec<i64>) = due.into_iter().partition(|id| state.job(*id).is_train());
@@ -115,6 +116,27 @@ fn is_left_to_others(state: &State, worker: &WorkerRow, job: &JobRow, queue: &Qu
                 && !other.is_same_machine(&worker.info)
                 && queue.schedule.requires.lack(&offer).is_none()
         })
+}
+
+/// A training that was begun where this worker cannot go on is left to workers that can, for as long as there are any
+/// that may serve the sweep, and for a while only: they may have other things to do.
+fn is_begun_elsewhere(state: &State, worker: &WorkerRow, job: &JobRow, queue: &Queue, now: Timestamp) -> bool {
+    let Some((_, taker)) = state.run(job.run).snapshot.as_ref().filter(|_| job.is_train()) else { return false };
+    let taker = &state.workers[taker].info;
+    !is_alike(taker, &worker.info)
+        && now < job.due_at.plus(AVOID)
+        && state.workers.values().any(|other| {
+            let offer = offer(state, other, None, now);
+            other.state == WorkerState::Live
+                && !offer.is_closed
+                && is_alike(taker, &other.info)
+                && queue.schedule.requires.lack(&offer).is_none()
+        })
+}
+
+/// Whether a training goes on to the same bytes from one worker to the other.
+fn is_alike(a: &WorkerInfo, b: &WorkerInfo) -> bool {
+    (device_kind(&a.device), &a.libtorch, &a.cpu_capability) == (device_kind(&b.device), &b.libtorch, &b.cpu_capability)
 }
 
 /// Ready lines of one run that the worker holds, or else of the run whose line is oldest.
@@ -209,13 +231,8 @@ fn lease(state: &State, worker: WorkerId, claim: &Claim) -> Lease {
 /// Where a training goes on: bytes come out the same only on the same kind of device, libtorch and CPU capability.
 fn snapshot(state: &State, worker: WorkerId, run: i64) -> Option<Snapshot> {
     let own = &state.workers[&worker.0].info;
-    let is_alike = |taker: i64| {
-        let taker = &state.workers[&taker].info;
-        state.has(Bug::SnapshotOnAnyDevice)
-            || (device_kind(&taker.device), &taker.libtorch, &taker.cpu_capability)
-                == (device_kind(&own.device), &own.libtorch, &own.cpu_capability)
-    };
-    let of = |run: i64| state.run(run).snapshot.as_ref().filter(|(_, taker)| is_alike(*taker));
+    let goes_on = |taker: i64| state.has(Bug::SnapshotOnAnyDevice) || is_alike(&state.workers[&taker].info, own);
+    let of = |run: i64| state.run(run).snapshot.as_ref().filter(|(_, taker)| goes_on(*taker));
     if state.has(Bug::SnapshotOfAnother) {
         return state.runs.keys().rev().find_map(|run| of(*run)).map(|(snapshot, _)| snapshot.clone());
     }

@@ -132,8 +132,8 @@ pub(super) fn expire(state: &mut State, now: Timestamp) -> Vec<JobAttempt> {
                 let message = format!(
                     "{count} leases in a row ran out: its workers fell silent each time (killed, out of memory, or cut off)"
                 );
-                keep_error(state, id, attempt, worker, ErrorClass::Gone, &message, now);
-                set_aside(state, id, ErrorClass::Gone, &message, now);
+                keep_error(state, id, attempt, worker, ErrorClass::Machine, &message, now);
+                set_aside(state, id, ErrorClass::Machine, &message, now);
             }
         }
     }
@@ -151,7 +151,7 @@ pub(super) fn expire(state: &mut State, now: Timestamp) -> Vec<JobAttempt> {
         }
         if worker.quarantined_until.is_some_and(|until| until <= now) {
             worker.quarantined_until = None;
-            worker.failed_jobs.clear();
+            worker.failed_runs.clear();
         }
     }
     lost
@@ -159,6 +159,11 @@ pub(super) fn expire(state: &mut State, now: Timestamp) -> Vec<JobAttempt> {
 
 pub(super) fn resume(state: &mut State, now: Timestamp) {
     let until = now.plus(state.terms.lease);
+    // Workers are heard three times in a lease, so one that was heard since shows that a coordinator is there.
+    let heard = now.minus(state.terms.lease / 3);
+    if state.workers.values().any(|worker| worker.state != WorkerState::Gone && worker.seen_at > heard) {
+        return;
+    }
     for job in state.jobs.values_mut().filter(|job| job.state == JobState::Leased) {
         job.expires_at = job.expires_at.max(Some(until));
     }

@@ -33,9 +33,9 @@ pub use self::seen::{SeenJob, SeenSweep, SeenWorker, Sight};
 use self::state::State;
 use super::{
     Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
-    JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor,
-    ReportRow, Reported, Result, Retry, Store, Submitted, Sweep, SweepId, Terms, Timestamp, Worker, WorkerId,
-    WorkerInfo,
+    JobProgress, JobTotals, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page,
+    PointCursor, ReportRow, Reported, Result, Retry, Store, Submitted, Sweep, SweepId, Terms, Timestamp, Worker,
+    WorkerId, WorkerInfo,
 };
 
 /// A [`Store`] in memory.
@@ -113,6 +113,10 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, sweep: SweepId) -> Result<Sweep> {
         self.read(|state| read::sweep(state, sweep))
+    }
+
+    async fn totals(&self, sweep: SweepId) -> Result<Vec<JobTotals>> {
+        self.read(|state| read::totals(state, sweep))
     }
 
     async fn sweep_file(&self, sweep: SweepId) -> Result<String> {
@@ -267,6 +271,14 @@ impl Store for MemoryStore {
 
     async fn workers(&self) -> Result<Vec<Worker>> {
         Ok(self.read(workers::workers))
+    }
+
+    async fn roll_up(&self, _now: Timestamp) -> Result<u64> {
+        let closed = change::roll_up(&mut self.state());
+        if closed > 0 {
+            self.changed.send_modify(|revision| *revision += 1);
+        }
+        Ok(closed)
     }
 
     async fn release_worker(&self, id_or_name: &str, _now: Timestamp) -> Result<Worker> {

@@ -1,5 +1,6 @@
 //! Reading sweeps: progress, results, curves and jobs, page by page.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use transect_common::data::Split;
@@ -10,7 +11,7 @@ use transect_common::schedule::{Rest, seconds_left};
 
 use super::state::{Line, State, SweepRow};
 use crate::store::{
-    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Job, JobId, LineLabel, LineMeasure, LinePoint,
+    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Job, JobId, JobTotals, LineLabel, LineMeasure, LinePoint,
     MeasureCursor, Page, PointCursor, Result, RunLabel, StoreError, Sweep, SweepId, SweepState,
 };
 
@@ -62,6 +63,33 @@ pub(super) fn sweep(state: &State, id: SweepId) -> Result<Sweep> {
         workers,
         seconds_left: if is_over || !row.is_live() { None } else { seconds_left(&rest(state, row), workers) },
     })
+}
+
+pub(super) fn totals(state: &State, id: SweepId) -> Result<Vec<JobTotals>> {
+    let mut totals: BTreeMap<(&str, Reverse<&str>), JobTotals> = BTreeMap::new();
+    for job in state.sweep(id)?.jobs.iter().map(|job| state.job(*job)) {
+        let (kind, model) = (job.kind(), state.run(job.run).spec.model.name());
+        let none = JobTotals {
+            kind,
+            model: model.to_owned(),
+            jobs: 0,
+            queued: 0,
+            leased: 0,
+            done: 0,
+            failed: 0,
+            cancelled: 0,
+        };
+        let row = totals.entry((model, Reverse(kind.name()))).or_insert(none);
+        row.jobs += 1;
+        *match job.state {
+            JobState::Queued => &mut row.queued,
+            JobState::Leased => &mut row.leased,
+            JobState::Done => &mut row.done,
+            JobState::Failed => &mut row.failed,
+            JobState::Cancelled => &mut row.cancelled,
+        } += 1;
+    }
+    Ok(totals.into_values().collect())
 }
 
 /// What a sweep still waits for, by kind and model.

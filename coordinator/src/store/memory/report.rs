@@ -131,7 +131,7 @@ fn finish(state: &mut State, id: i64, worker: i64, seconds: f64, now: Timestamp)
     let run = job.run;
     let row = state.workers.get_mut(&worker).expect("it was looked up");
     row.done += 1;
-    row.failed_jobs.clear();
+    row.failed_runs.clear();
     if is_train {
         state.run_mut(run).snapshot = None;
         state.training_is_done(id, now);
@@ -160,10 +160,11 @@ fn fail(state: &mut State, row: &ReportRow, worker: i64, class: ErrorClass, mess
         }
     }
     if class == ErrorClass::Machine {
+        let run = state.job(id).run;
         let row = state.workers.get_mut(&worker).expect("it was looked up");
-        row.failed_jobs.insert(id);
-        if row.failed_jobs.len() >= QUARANTINE_FAILURES as usize {
-            row.quarantined_until = row.quarantined_until.max(Some(now.plus(QUARANTINE)));
+        row.failed_runs.insert(run);
+        if row.failed_runs.len() >= QUARANTINE_FAILURES as usize {
+            row.quarantined_until.get_or_insert(now.plus(QUARANTINE));
         }
     }
 }

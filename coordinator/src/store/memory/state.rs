@@ -40,6 +40,8 @@ pub(super) struct SweepRow {
     pub(super) submitted_at: Timestamp,
     pub(super) cancelled_at: Option<Timestamp>,
     pub(super) is_paused: bool,
+    /// It had nothing left to do when its books were closed.
+    pub(super) is_rolled_up: bool,
     pub(super) schedule: Schedule,
     /// Runs in the sweep file's order, with their settings as JSON.
     pub(super) runs: Vec<(i64, String)>,
@@ -174,8 +176,8 @@ pub(super) struct WorkerRow {
     pub(super) seen_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) done: u64,
-    /// Different jobs that failed on it since one succeeded.
-    pub(super) failed_jobs: BTreeSet<i64>,
+    /// Runs whose jobs failed on it since one succeeded.
+    pub(super) failed_runs: BTreeSet<i64>,
     pub(super) quarantined_until: Option<Timestamp>,
     /// The sweep of its last lease.
     pub(super) sweep: Option<i64>,
@@ -291,12 +293,52 @@ impl State {
         self.job_mut(id).sweep = home;
     }
 
+    /// Jobs that others hold back, and that sweep `id` needs as well, go on in its name.
+    pub(super) fn adopt(&mut self, id: i64) {
+        let sweep = &self.sweeps[&id];
+        let (is_live, is_open, priority) = (sweep.is_live(), sweep.is_open(), sweep.schedule.priority);
+        let is_held_back = |job: &JobRow| {
+            job.sweep.and_then(|other| self.sweeps.get(&other)).is_none_or(|other| {
+                !other.is_live() || (is_open && (other.is_paused || other.schedule.priority < priority))
+            })
+        };
+        let is_to_move = |id: &i64| self.job(*id).state.is_live() && is_held_back(self.job(*id));
+        let moved: Vec<i64> = sweep.jobs.iter().copied().filter(is_to_move).collect();
+        if is_live && !self.has(Bug::NoHandover) {
+            moved.into_iter().for_each(|job| self.job_mut(job).sweep = Some(id));
+        }
+    }
+
+    /// Jobs that sweep `id` holds back, and that others need as well, go on in the name of one of those: the one of
+    /// highest priority, then the oldest, held back or not only where this one is cancelled.
+    pub(super) fn hand_over(&mut self, id: i64) {
+        let sweep = &self.sweeps[&id];
+        let better = |other: &SweepRow| {
+            let comes_first = sweep.is_paused || other.schedule.priority > sweep.schedule.priority;
+            if sweep.is_live() { other.is_open() && comes_first } else { other.is_live() }
+        };
+        let heir = |job: i64| {
+            self.sweeps_of(job)
+                .filter(|(other, row)| *other != id && better(row))
+                .max_by_key(|(other, row)| (!row.is_paused, row.schedule.priority, -other))
+                .map(|(other, _)| (job, other))
+        };
+        let is_own = |job: &i64| self.job(*job).sweep == Some(id) && self.job(*job).state.is_live();
+        let moved: Vec<(i64, i64)> = sweep.jobs.iter().copied().filter(is_own).filter_map(heir).collect();
+        if !self.has(Bug::NoHandover) {
+            moved.into_iter().for_each(|(job, other)| self.job_mut(job).sweep = Some(other));
+        }
+    }
+
     /// Queues a job again that failed or was cancelled.
     pub(super) fn requeue(&mut self, id: i64, now: Timestamp) {
         self.step(id, JobEvent::Requeue);
         let job = self.job_mut(id);
         (job.failures, job.lost, job.due_at, job.queued_at) = (0, 0, now, now);
         (job.finished_at, job.error, job.error_class, job.blocked_by) = (None, None, None, None);
+        for sweep in self.sweeps.values_mut().filter(|sweep| sweep.jobs.contains(&id)) {
+            sweep.is_rolled_up = false;
+        }
         self.rehome(id);
     }
 
@@ -333,9 +375,8 @@ impl State {
     pub(super) fn at_work(&self, asker: Option<i64>) -> BTreeMap<i64, u32> {
         let mut busy: BTreeSet<(i64, i64)> = BTreeSet::new();
         for job in self.jobs.values().filter(|job| job.state == JobState::Leased) {
-            if let (Some(sweep), Some(worker)) = (job.sweep, job.worker)
-                && Some(worker) != asker
-                && self.workers[&worker].sweep == Some(sweep)
+            if let Some(worker) = job.worker.filter(|worker| Some(*worker) != asker)
+                && let Some(sweep) = self.workers[&worker].sweep
                 && self.workers[&worker].state != WorkerState::Gone
             {
                 busy.insert((sweep, worker));

@@ -49,15 +49,13 @@ fn add(state: &mut State, new: &NewSweep, now: Timestamp) -> Result<i64> {
             trains.insert(run, add_train(state, run, now));
         }
     }
-    let (mut jobs, mut fresh) = (vec![], vec![]);
+    let mut jobs = vec![];
     let mut lines: BTreeMap<LineDigest, Arc<Line>> = BTreeMap::new();
     for (&(run, _), expanded) in runs.iter().zip(&new.expansion.runs) {
         jobs.extend(trains.get(&run));
         for spec in &expanded.lines {
             let line = lines.entry(spec.digest()).or_insert_with(|| shared_line(spec)).clone();
-            let (job, is_new) = add_line(state, run, line, now);
-            jobs.push(job);
-            fresh.extend(is_new.then_some(job));
+            jobs.push(add_line(state, run, line, now));
         }
     }
     add_needs(state, &new.expansion, &jobs);
@@ -69,9 +67,6 @@ fn add(state: &mut State, new: &NewSweep, now: Timestamp) -> Result<i64> {
             state.set_ready(job);
         }
     }
-    for job in fresh {
-        take_over_points(state, job);
-    }
     let id = next_id(&state.sweeps);
     let row = SweepRow {
         name: new.expansion.name.clone(),
@@ -80,6 +75,7 @@ fn add(state: &mut State, new: &NewSweep, now: Timestamp) -> Result<i64> {
         submitted_at: now,
         cancelled_at: None,
         is_paused: false,
+        is_rolled_up: false,
         schedule: new.expansion.schedule.clone(),
         runs,
         jobs: jobs.clone(),
@@ -100,14 +96,14 @@ fn settle(state: &mut State, id: i64, jobs: &[i64], now: Timestamp) {
     }
     state.fail_missing(jobs, now);
     state.fail_waiting_among(jobs, now);
-    let priority = state.sweeps[&id].schedule.priority;
+    // Jobs that are new wait in no name yet.
+    state.adopt(id);
     for &job in jobs {
-        let home = state.job(job).sweep.and_then(|sweep| state.sweeps.get(&sweep));
-        if home.is_none_or(|sweep| !sweep.is_open() || sweep.schedule.priority < priority) {
-            let job = state.job_mut(job);
-            if job.state == JobState::Queued {
-                job.sweep = Some(id);
-            }
+        if state.job(job).sweep.is_none() {
+            state.job_mut(job).sweep = Some(id);
+        }
+        if state.job(job).state == JobState::Queued {
+            take_over_points(state, job);
         }
     }
 }
@@ -199,10 +195,10 @@ fn shared_line(spec: &LineSpec) -> Arc<Line> {
     Arc::new(Line { digest: LineDigest::of(canonical.as_bytes()), canonical, sans_alphas, spec: spec.clone() })
 }
 
-fn add_line(state: &mut State, run: i64, line: Arc<Line>, now: Timestamp) -> (i64, bool) {
+fn add_line(state: &mut State, run: i64, line: Arc<Line>, now: Timestamp) -> i64 {
     let is_same = |id: &&i64| state.job(**id).line.as_ref().is_some_and(|known| known.digest == line.digest);
     if let Some(id) = state.run(run).lines.iter().find(is_same) {
-        return (*id, false);
+        return *id;
     }
     let id = next_id(&state.jobs);
     let row = state.run_mut(run);
@@ -211,7 +207,7 @@ fn add_line(state: &mut State, run: i64, line: Arc<Line>, now: Timestamp) -> (i6
     state.jobs.insert(id, job(run, Some(line), cost, now));
     state.job_mut(id).is_ready = false;
     state.set_ready(id);
-    (id, true)
+    id
 }
 
 /// Notes what jobs need of other runs; every run is stored by now.
@@ -254,7 +250,7 @@ fn needed(state: &State, jobs: &[i64]) -> BTreeSet<i64> {
 fn take_over_points(state: &mut State, id: i64) {
     let job = state.job(id);
     let Some(line) = job.line.clone() else { return };
-    let mut taken = BTreeMap::new();
+    let mut taken = job.points.clone();
     for other in state.run(job.run).lines.iter().filter(|other| **other != id).map(|other| state.job(*other)) {
         if other.line.as_ref().is_none_or(|other| other.sans_alphas != line.sans_alphas) {
             continue;

@@ -29,7 +29,7 @@ pub(super) fn register(state: &mut State, info: WorkerInfo, now: Timestamp) -> W
         seen_at: now,
         expires_at: now.plus(state.terms.lease),
         done: 0,
-        failed_jobs: BTreeSet::new(),
+        failed_runs: BTreeSet::new(),
         quarantined_until,
         sweep: None,
     };
@@ -48,7 +48,7 @@ fn worker(state: &State, id: i64, row: &WorkerRow) -> Worker {
         seen_at: row.seen_at,
         leased: leased as u64,
         done: row.done,
-        failures: row.failed_jobs.len() as u32,
+        failures: row.failed_runs.len() as u32,
         quarantined_until: row.quarantined_until,
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn release(state: &mut State, id_or_name: &str) -> Result<Worker> {
     let machine = state.workers[&id].info.clone();
     for row in state.workers.values_mut().filter(|row| row.is_same_machine(&machine)) {
         row.quarantined_until = None;
-        row.failed_jobs.clear();
+        row.failed_runs.clear();
     }
     Ok(worker(state, id, &state.workers[&id]))
 }

@@ -1,25 +1,34 @@
-//! The connections: one that writes, a few that read; and what `SQLite`'s error codes mean.
+//! The connections: one that writes, a few that read.
 //!
 //! Every write is a transaction that begins with `BEGIN IMMEDIATE`, so that it waits its turn at the beginning and never
-//! fails half-way for want of the lock, and that runs in a task of its own, so that a caller who goes away leaves nothing
-//! half-done. A read is a single statement.
+//! fails half-way for want of the lock.
 
-use std::future::Future;
 use std::path::PathBuf;
 
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
-use tracing::Instrument;
 
-use crate::store::{Result, StoreError, Terms};
+use crate::store::{Result, Terms};
+
+/// A connection.
+pub(super) type Connection = sqlx::SqliteConnection;
+
+/// A transaction that holds the write lock.
+pub(super) type Tx = Transaction<'static, Sqlite>;
 
 /// The text of a statement, by the name of its file in `store/sql/sqlite`.
 macro_rules! sql {
     ($name:literal) => {
-        include_str!(concat!("../sql/sqlite/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/sql/sqlite/", $name, ".sql"))
     };
 }
 pub(super) use sql;
+
+/// Whether a number survives the way through JSON. Its decimal digits are read with less than full precision where they
+/// need a large power of ten, and what is not finite is not read at all; such a number is bound as it is.
+pub(super) fn reads_exactly(number: f64) -> bool {
+    number == 0.0 || (1e-12..1e15).contains(&number.abs())
+}
 
 /// An open database; shared by the tasks that work on it.
 #[derive(Debug)]
@@ -36,12 +45,17 @@ pub(super) struct Db {
 
 impl Db {
     /// Takes the write lock.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub(super) async fn begin(&self) -> Result<Tx> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// Takes the write lock, which is all that keeps the graph of jobs still here; elsewhere it takes more.
+    pub(super) async fn begin_on_graph(&self) -> Result<Tx> {
+        self.begin().await
+    }
+
     /// Commits, and tells those who wait for changes.
-    pub(super) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<()> {
+    pub(super) async fn commit(&self, transaction: Tx) -> Result<()> {
         transaction.commit().await?;
         self.changed.send_modify(|revision| *revision += 1);
         Ok(())
@@ -51,37 +65,9 @@ impl Db {
     pub(super) fn stopped(&self) {
         self.stops.send_modify(|revision| *revision += 1);
     }
-}
 
-/// Runs `work` in a task of its own: it ends even if the caller does not wait for it.
-pub(super) async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
-        if error.is_panic() {
-            tracing::error!(%error, "a database task panicked; its transaction was rolled back");
-        }
-        Err(StoreError::Stopped)
-    })
-}
-
-/// `SQLite`'s primary result code (<https://sqlite.org/rescode.html>), when the error is its own.
-pub(super) fn code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        const CORRUPT: u32 = 11;
-        const FULL: u32 = 13;
-        const NOT_A_DATABASE: u32 = 26;
-        match (code(&error), &error) {
-            (Some(FULL), _) => Self::Full,
-            (Some(CORRUPT | NOT_A_DATABASE), _)
-            | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_)) => {
-                Self::Damaged(error.to_string())
-            }
-            (_, sqlx::Error::PoolClosed) => Self::Stopped,
-            _ => Self::Database(Box::new(error)),
-        }
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }

@@ -1,45 +1,59 @@
 //! The embedded store: one `SQLite` file, for one coordinator on one machine.
 //!
-//! Invariants: one connection writes, in immediate transactions, each in a task of its own ([`db`]); the statements are
-//! the files of `store/sql/sqlite`, each prepared by a test; the schema is `migrations/sqlite`.
+//! Invariants: one connection writes, in immediate transactions ([`db`]); the Rust around the statements is `store/sql`,
+//! shared with Postgres; the statements are the files of `store/sql/sqlite`, each prepared by a test; the schema is
+//! `migrations/sqlite`.
 
+#[path = "../sql/change.rs"]
 mod change;
+#[path = "../sql/claim.rs"]
+mod claim;
 mod db;
+#[path = "../sql/explain.rs"]
+mod explain;
+#[path = "../sql/imports.rs"]
 mod imports;
+#[path = "../sql/lease.rs"]
 mod lease;
+#[path = "../sql/needs.rs"]
 mod needs;
 mod open;
+#[path = "../sql/report.rs"]
 mod report;
+#[path = "../sql/rows.rs"]
 mod rows;
+#[path = "../sql/scheduling.rs"]
+mod scheduling;
+#[path = "../sql/store.rs"]
+mod store;
+#[path = "../sql/submit.rs"]
 mod submit;
+#[path = "../sql/sweeps.rs"]
 mod sweeps;
+#[path = "../sql/takeover.rs"]
+mod takeover;
 #[cfg(test)]
 mod tests;
+#[path = "../sql/workers.rs"]
 mod workers;
+#[path = "../sql/writes.rs"]
+mod writes;
 
-use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use tokio::sync::watch;
-use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
-use transect_common::job::JobState;
-use transect_common::sweep::Import;
+use self::db::Db;
+use super::apart::apart;
+use super::{Result, Terms};
 
-use self::db::{Db, apart, sql};
-use super::{
-    Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
-    JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor,
-    ReportRow, Reported, Result, Retry, Store, StoreError, Submitted, Sweep, SweepId, Terms, Timestamp, Worker,
-    WorkerId, WorkerInfo,
-};
-
-/// A [`Store`] in one `SQLite` file. Cheap to clone.
+/// A [`Store`](super::Store) in one `SQLite` file. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     db: Arc<Db>,
 }
+
+/// The store that the shared sources are compiled for here.
+type This = SqliteStore;
 
 impl SqliteStore {
     /// Opens the database at `path` and brings its schema up to date; creates it if its folder is there.
@@ -55,192 +69,5 @@ impl SqliteStore {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.db.path
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn submit(&self, sweep: NewSweep, now: Timestamp) -> Result<Submitted> {
-        let db = self.db.clone();
-        apart(async move { submit::submit(&db, sweep, now).await }).await
-    }
-
-    async fn find_sweep(&self, id_or_name: &str) -> Result<SweepId> {
-        sweeps::find(&self.db, id_or_name).await
-    }
-
-    async fn sweep(&self, sweep: SweepId) -> Result<Sweep> {
-        sweeps::sweep(&self.db, sweep).await
-    }
-
-    async fn sweep_file(&self, sweep: SweepId) -> Result<String> {
-        sweeps::file(&self.db, sweep).await
-    }
-
-    async fn sweeps(&self, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>> {
-        sweeps::page(&self.db, before, limit).await
-    }
-
-    async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>> {
-        sweeps::activity(&self.db, sweep).await
-    }
-
-    async fn points(
-        &self,
-        sweep: SweepId,
-        after: Option<PointCursor>,
-        limit: u32,
-    ) -> Result<Page<LinePoint, PointCursor>> {
-        sweeps::points(&self.db, sweep, after, limit).await
-    }
-
-    async fn measures(
-        &self,
-        sweep: SweepId,
-        after: Option<MeasureCursor>,
-        limit: u32,
-    ) -> Result<Page<LineMeasure, MeasureCursor>> {
-        sweeps::measures(&self.db, sweep, after, limit).await
-    }
-
-    async fn curves(
-        &self,
-        sweep: SweepId,
-        after: Option<CurveCursor>,
-        limit: u32,
-    ) -> Result<Page<CurvePoint, CurveCursor>> {
-        sweeps::curves(&self.db, sweep, after, limit).await
-    }
-
-    async fn jobs(
-        &self,
-        sweep: SweepId,
-        state: Option<JobState>,
-        after: Option<JobId>,
-        limit: u32,
-    ) -> Result<Page<Job, JobId>> {
-        sweeps::jobs(&self.db, sweep, state, after, limit).await
-    }
-
-    async fn cancel(&self, sweep: SweepId, now: Timestamp) -> Result<u64> {
-        let db = self.db.clone();
-        apart(async move { change::cancel(&db, sweep, now).await }).await
-    }
-
-    async fn retry(&self, sweep: SweepId, which: Retry, now: Timestamp) -> Result<u64> {
-        let db = self.db.clone();
-        apart(async move { change::retry(&db, sweep, which, now).await }).await
-    }
-
-    async fn pause(&self, _: SweepId, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
-    }
-
-    async fn unpause(&self, _: SweepId, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
-    }
-
-    async fn adjust(&self, _: SweepId, _: Adjust, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
-    }
-
-    async fn explain(&self, _: JobId, _: Timestamp) -> Result<Explained> {
-        Err(StoreError::Stopped)
-    }
-
-    async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>> {
-        Ok(sweeps::trained(&self.db, runs).await?.into_iter().collect())
-    }
-
-    async fn measured(&self, lines: &[(RunDigest, LineDigest)]) -> Result<HashSet<(RunDigest, LineDigest)>> {
-        Ok(sweeps::measured(&self.db, lines).await?.into_iter().collect())
-    }
-
-    async fn import(&self, import: NewImport, now: Timestamp) -> Result<bool> {
-        let db = self.db.clone();
-        apart(async move { imports::import(&db, import, now).await }).await
-    }
-
-    async fn imports(&self, names: &[&str]) -> Result<BTreeMap<String, Import>> {
-        imports::imports(&self.db, names).await
-    }
-
-    async fn checkpoints(&self, of: &CheckpointsOf) -> Result<Vec<Checkpoint>> {
-        imports::checkpoints(&self.db, of).await
-    }
-
-    async fn artifacts(&self) -> Result<HashSet<ArtifactDigest>> {
-        imports::artifacts(&self.db).await
-    }
-
-    async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId> {
-        let db = self.db.clone();
-        apart(async move { workers::register(&db, info, now).await }).await
-    }
-
-    async fn lease(&self, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
-        let db = self.db.clone();
-        apart(async move { lease::lease(&db, wish, now).await }).await
-    }
-
-    async fn heartbeat(
-        &self,
-        worker: WorkerId,
-        jobs: &[JobProgress],
-        draining: bool,
-        now: Timestamp,
-    ) -> Result<Vec<JobAttempt>> {
-        let (db, jobs) = (self.db.clone(), jobs.to_vec());
-        apart(async move { lease::heartbeat(&db, worker, &jobs, draining, now).await }).await
-    }
-
-    async fn report(&self, worker: WorkerId, rows: Vec<ReportRow>, now: Timestamp) -> Result<Reported> {
-        let db = self.db.clone();
-        apart(async move { report::report(&db, worker, rows, now).await }).await
-    }
-
-    async fn leave(&self, worker: WorkerId, now: Timestamp) -> Result<u64> {
-        let db = self.db.clone();
-        apart(async move { lease::leave(&db, worker, now).await }).await
-    }
-
-    async fn expire(&self, now: Timestamp) -> Result<Vec<JobAttempt>> {
-        let db = self.db.clone();
-        apart(async move { lease::expire(&db, now).await }).await
-    }
-
-    async fn resume(&self, now: Timestamp) -> Result<()> {
-        let db = self.db.clone();
-        apart(async move { lease::resume(&db, now).await }).await
-    }
-
-    async fn workers(&self) -> Result<Vec<Worker>> {
-        workers::workers(&self.db).await
-    }
-
-    async fn release_worker(&self, _: &str, _: Timestamp) -> Result<Worker> {
-        Err(StoreError::Stopped)
-    }
-
-    async fn counts(&self) -> Result<Counts> {
-        workers::counts(&self.db).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        sqlx::query(sql!("ping")).fetch_optional(&self.db.readers).await?;
-        Ok(())
-    }
-
-    fn changed(&self) -> watch::Receiver<u64> {
-        self.db.changed.subscribe()
-    }
-
-    fn stops(&self) -> watch::Receiver<u64> {
-        self.db.stops.subscribe()
-    }
-
-    async fn close(&self) {
-        self.db.readers.close().await;
-        self.db.writer.close().await;
     }
 }

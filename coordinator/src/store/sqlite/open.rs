@@ -8,7 +8,8 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
-use super::db::{Db, code, sql};
+use super::db::{Db, sql};
+use crate::store::failure::sqlite_code;
 use crate::store::{Result, StoreError, Terms};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -77,7 +78,7 @@ fn unopened(path: &Path, error: sqlx::Error) -> StoreError {
     const PERMISSION: u32 = 3;
     const READ_ONLY: u32 = 8;
     const CANNOT_OPEN: u32 = 14;
-    match code(&error) {
+    match sqlite_code(&error) {
         Some(PERMISSION | READ_ONLY | CANNOT_OPEN) => {
             StoreError::Unwritable { path: path.to_owned(), reason: error.to_string() }
         }

@@ -9,7 +9,7 @@ use transect_common::schedule::Schedule;
 use transect_common::sweep::{ExpandedRun, Expansion};
 
 use super::*;
-use crate::store::StoreError;
+use crate::store::{NewSweep, Store, StoreError, Timestamp};
 
 async fn open(home: &Path) -> SqliteStore {
     SqliteStore::open(&home.join("transect.db"), Terms::default()).await.unwrap()

@@ -1,4 +1,6 @@
--- Attempt ?2 of job ?1 has ?3 points more, so it is alive. Index: primary key.
+-- Attempts in ?1 (JSON array of {job, attempt, points}) have that many points more, so they are alive.
+-- Index: primary key of jobs.
 UPDATE jobs
-SET points = points + ?3, lost = 0
-WHERE id = ?1 AND attempt = ?2 AND state = 'leased';
+SET points = points + (v.value ->> 'points'), lost = 0
+FROM json_each(?1) AS v
+WHERE jobs.id = v.value ->> 'job' AND jobs.attempt = v.value ->> 'attempt' AND jobs.state = 'leased';

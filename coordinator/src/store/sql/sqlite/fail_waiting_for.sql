@@ -1,9 +1,10 @@
 -- Whatever waits for training job ?1, which failed, directly or through others, fails with it, at ?2.
+-- For any other job it does nothing.
 -- Indexes: jobs_line, job_needs_by_run.
 WITH RECURSIVE stuck (run) AS (
     SELECT t.run
     FROM jobs AS t
-    WHERE t.id = ?1
+    WHERE t.id = ?1 AND t.kind = 'train'
     UNION
     SELECT d.run
     FROM stuck AS s

@@ -6,7 +6,7 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::run::Tag;
 use transect_common::sweep::Import;
 
-use super::db::{Db, sql};
+use super::db::{Connection, Db, sql};
 use super::rows::{count, integer, json, text};
 use crate::store::{Checkpoint, CheckpointsOf, NewImport, Result, StoreError, Timestamp};
 
@@ -14,9 +14,9 @@ pub(super) async fn import(db: &Db, import: NewImport, now: Timestamp) -> Result
     if import.checkpoints.is_empty() {
         return Err(StoreError::Invalid(format!("import `{}` has no checkpoint", import.name)));
     }
-    // The write lock is held before looking, so that two imports of one name cannot both find it free.
-    let mut tx = db.begin().await?;
-    if let Some(stored) = imports(db, &[&import.name]).await?.remove(&import.name) {
+    // The lock is held before looking, so that two imports of one name cannot both find it free.
+    let mut tx = db.begin_on_graph().await?;
+    if let Some(stored) = imports(&mut tx, &[&import.name]).await?.remove(&import.name) {
         tx.rollback().await?;
         let artifacts = import.checkpoints.into_iter().map(|(tag, (artifact, _))| (tag, artifact)).collect();
         let same = Import { model: import.model, input: import.input, classes: import.classes, checkpoints: artifacts };
@@ -26,7 +26,7 @@ pub(super) async fn import(db: &Db, import: NewImport, now: Timestamp) -> Result
         .bind(&import.name)
         .bind(json(&import.model))
         .bind(json(&import.input))
-        .bind(import.classes)
+        .bind(i64::from(import.classes))
         .bind(now.to_string())
         .execute(&mut *tx)
         .await?;
@@ -46,9 +46,9 @@ pub(super) async fn import(db: &Db, import: NewImport, now: Timestamp) -> Result
 type ImportRow = (String, String, String, i64);
 type ImportCheckpointRow = (String, String, String, i64);
 
-pub(super) async fn imports(db: &Db, names: &[&str]) -> Result<BTreeMap<String, Import>> {
+pub(super) async fn imports(db: &mut Connection, names: &[&str]) -> Result<BTreeMap<String, Import>> {
     let names = json(names);
-    let rows: Vec<ImportRow> = sqlx::query_as(sql!("imports")).bind(&names).fetch_all(&db.readers).await?;
+    let rows: Vec<ImportRow> = sqlx::query_as(sql!("imports")).bind(&names).fetch_all(&mut *db).await?;
     let mut checkpoints = import_checkpoints(db, &names).await?;
     let damaged = |error| StoreError::Damaged(format!("an import: {error}"));
     rows.into_iter()
@@ -67,9 +67,8 @@ pub(super) async fn imports(db: &Db, names: &[&str]) -> Result<BTreeMap<String, 
 
 type ByTag = BTreeMap<Tag, (ArtifactDigest, u64)>;
 
-async fn import_checkpoints(db: &Db, names: &str) -> Result<BTreeMap<String, ByTag>> {
-    let rows: Vec<ImportCheckpointRow> =
-        sqlx::query_as(sql!("import_checkpoints")).bind(names).fetch_all(&db.readers).await?;
+async fn import_checkpoints(db: &mut Connection, names: &str) -> Result<BTreeMap<String, ByTag>> {
+    let rows: Vec<ImportCheckpointRow> = sqlx::query_as(sql!("import_checkpoints")).bind(names).fetch_all(db).await?;
     let mut found: BTreeMap<String, ByTag> = BTreeMap::new();
     for (name, tag, artifact, bytes) in rows {
         found.entry(name).or_default().insert(text(&tag)?, (text(&artifact)?, count(bytes)?));
@@ -110,8 +109,9 @@ pub(super) async fn checkpoints(db: &Db, of: &CheckpointsOf) -> Result<Vec<Check
 
 async fn checkpoints_of_import(db: &Db, name: &str) -> Result<Vec<Checkpoint>> {
     let unknown = || StoreError::NotFound { what: "import", name: name.to_owned() };
-    let import = imports(db, &[name]).await?.remove(name).ok_or_else(unknown)?;
-    let checkpoints = import_checkpoints(db, &json(&[name])).await?.remove(name).ok_or_else(unknown)?;
+    let mut db = db.readers.acquire().await?;
+    let import = imports(&mut db, &[name]).await?.remove(name).ok_or_else(unknown)?;
+    let checkpoints = import_checkpoints(&mut db, &json(&[name])).await?.remove(name).ok_or_else(unknown)?;
     let row = |(tag, (artifact, bytes))| Checkpoint {
         run: None,
         model: import.model.name().to_owned(),

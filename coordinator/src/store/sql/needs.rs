@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
 use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
 use transect_common::run::{RunSpec, Source, Tag};
 use transect_common::sweep::Expansion;
 
-use super::db::sql;
+use super::db::{Tx, sql};
 use super::rows::{BATCH, json, text};
 use crate::store::{Result, StoreError};
 
@@ -41,7 +40,7 @@ impl Need {
 
 /// Checks that whatever a sweep needs of other runs is in the sweep or in the store, and will be kept there, and that
 /// every file that a run starts from is imported.
-pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, expansion: &Expansion, needs: &[Need]) -> Result<()> {
+pub(super) async fn check(tx: &mut Tx, expansion: &Expansion, needs: &[Need]) -> Result<()> {
     check_artifacts(tx, expansion).await?;
     if needs.is_empty() {
         return Ok(());
@@ -77,7 +76,7 @@ pub(super) async fn check(tx: &mut Transaction<'_, Sqlite>, expansion: &Expansio
     Ok(())
 }
 
-async fn check_artifacts(tx: &mut Transaction<'_, Sqlite>, expansion: &Expansion) -> Result<()> {
+async fn check_artifacts(tx: &mut Tx, expansion: &Expansion) -> Result<()> {
     #[derive(Serialize)]
     struct Named<'a> {
         artifact: &'a ArtifactDigest,
@@ -108,10 +107,7 @@ pub(super) fn artifacts(run: &RunSpec) -> impl Iterator<Item = &ArtifactDigest> 
 }
 
 /// Checkpoints of other runs that the jobs in `ids` (JSON) need, as they are stored.
-pub(super) async fn elsewhere(
-    tx: &mut Transaction<'_, Sqlite>,
-    ids: &str,
-) -> Result<Vec<(RunDigest, Tag, ArtifactDigest)>> {
+pub(super) async fn elsewhere(tx: &mut Tx, ids: &str) -> Result<Vec<(RunDigest, Tag, ArtifactDigest)>> {
     let rows: Vec<(String, String, String)> =
         sqlx::query_as(sql!("needs_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
     rows.iter().map(|(run, tag, artifact)| Ok((text(run)?, text(tag)?, text(artifact)?))).collect()

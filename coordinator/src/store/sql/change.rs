@@ -1,24 +1,24 @@
 //! What users do to a sweep that is there: cancel it, or have its failed jobs tried again.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::db::{Db, sql};
+use super::db::{Db, Tx, sql};
+use super::scheduling;
 use crate::store::{Result, Retry, StoreError, SweepId, Timestamp};
 
 pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_on_graph().await?;
     let sweeps = on_sweep(&mut tx, sql!("cancel_sweep"), id, now).await?;
     if sweeps == 0 {
         return Err(StoreError::NotFound { what: "sweep", name: id.to_string() });
     }
     let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
+    scheduling::hand_over(&mut tx, id).await?;
     db.commit(tx).await?;
     db.stopped();
     Ok(cancelled)
 }
 
 pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) -> Result<u64> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_on_graph().await?;
     let known: Option<String> = sqlx::query_scalar(sql!("sweep_file")).bind(id.0).fetch_optional(&mut *tx).await?;
     if known.is_none() {
         return Err(StoreError::NotFound { what: "sweep", name: id.to_string() });
@@ -44,16 +44,13 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
     if queued > 0 {
         sqlx::query(sql!("revive_sweep")).bind(id.0).execute(&mut *tx).await?;
     }
+    // What is queued again waits in the name of a sweep that is live.
+    sqlx::query(sql!("rehome_jobs")).execute(&mut *tx).await?;
     db.commit(tx).await?;
     Ok(queued)
 }
 
 /// A statement about one sweep at one moment; returns the rows that it changed.
-async fn on_sweep(
-    tx: &mut Transaction<'_, Sqlite>,
-    statement: &'static str,
-    id: SweepId,
-    now: Timestamp,
-) -> Result<u64> {
+async fn on_sweep(tx: &mut Tx, statement: &'static str, id: SweepId, now: Timestamp) -> Result<u64> {
     Ok(sqlx::query(statement).bind(id.0).bind(now.to_string()).execute(&mut **tx).await?.rows_affected())
 }
