@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint reproduction clean
+.PHONY: help setup build demo test lint simulate simulate-mutants reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -33,6 +33,14 @@ test: setup ## run the whole test suite
 reproduction: build ## run sweeps/paper/small and write docs/reproduction.md (about an hour on two cores; DATA=folder of cifar10)
 	@scripts/system.sh demo
 	@scripts/reproduction.sh $(or $(DATA),.transect/data)
+
+simulate: ## play SEEDS histories of a cluster under faults (SEED=42 replays one and prints its log)
+	@$(CARGO) build --release --locked --package transect-simulate
+	@$(BIN)/transect-simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+simulate-mutants: ## show that the simulation finds each deliberate mistake, within SEEDS seeds
+	@$(CARGO) build --release --locked --package transect-simulate
+	@$(BIN)/transect-simulate --mutants $(or $(SEEDS),1000)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

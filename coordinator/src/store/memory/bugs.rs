@@ -34,7 +34,7 @@ bugs!(
     ReportInTwoCommits => "report commit split in two",
     /// A point that comes twice counts twice.
     PointsCountedTwice => "points not deduplicated",
-    /// A point that comes again replaces the one that is there.
+    /// Nobody looks whether all points are there when a job is said to be done.
     DoneWithoutPoints => "done before the last point",
     /// Leases that ran out free the job also when it has ended since.
     ExpiryFreesFinished => "expiry frees finished work",
