@@ -214,6 +214,7 @@ fn of_job(id: i64, job: &SeenJob, sight: &Sight) -> Checked {
             "job {id} failed with a training that is {source:?}"
         );
     }
+    must!(job.points_counted == job.points.len() as u64, "job {id} counts other points than it has");
     if job.state == JobState::Done {
         must!(job.points.len() as u64 == job.points_expected, "job {id} is done without all of its points");
         let is_trained =
@@ -317,8 +318,9 @@ fn of_fairness(worker: i64, given: i64, job: &SeenJob, before: &Sight, now: Time
         is_open
             && before.jobs.values().any(|job| {
                 let is_free = job.sources.iter().all(|source| before.jobs[source].state == JobState::Done);
-                // What failed before may be left to another machine.
-                let waits = job.state == JobState::Queued && job.due_at <= now && job.errors == 0;
+                // What failed before, or was begun elsewhere, may be left to another machine.
+                let is_anyones = job.errors == 0 && !job.is_begun;
+                let waits = job.state == JobState::Queued && job.due_at <= now && is_anyones;
                 job.sweep == Some(id) && waits && is_free
             })
     };

@@ -69,7 +69,7 @@ fn perform(world: &World) {
     let machines = sim.between(2, 4);
     for number in 1..=machines {
         let device = if number > 1 && sim.chance(350) { "cuda:0" } else { "cpu" };
-        let machine = Machine { group: number, device, is_bad: number > 1 && sim.chance(150) };
+        let machine = Machine { group: number, device, is_bad: number > 1 && sim.chance(250) };
         let world = world.clone();
         sim.spawn(FATES, async move { fate(world, machine).await });
     }

@@ -14,7 +14,7 @@ const USERS: Group = 300;
 /// The sweep file of a user. Those of different users share runs and lines, or some alphas of them.
 fn sweep_file(world: &World, number: u64) -> String {
     let sim = &world.sim;
-    let seeds = ["[0]", "[0, 1]", "[1]", "[1, 2]"][sim.between(0, 3) as usize];
+    let seeds = ["[0]", "[0, 1, 2]", "[1, 2]", "[0, 1, 2, 3]"][sim.between(0, 3) as usize];
     let layers = ["[\"all\"]", "[\"all\", \"conv1\"]"][sim.between(0, 1) as usize];
     let count = [3, 5][sim.between(0, 1) as usize];
     let mut file = format!(

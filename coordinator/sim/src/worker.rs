@@ -175,7 +175,7 @@ impl Process {
 
     /// How an attempt fails now, if it does.
     fn failure(&self, job: pb::JobAttempt) -> Option<Sent> {
-        let in_a_thousand = if self.machine.is_bad { 400 } else { 15 };
+        let in_a_thousand = if self.machine.is_bad { 700 } else { 15 };
         if !self.world.is_rough() || !self.world.sim.chance(in_a_thousand) {
             return None;
         }
@@ -226,7 +226,13 @@ impl Process {
         }
         let artifact = self.upload(&state).await;
         let row = pb::CheckpointRow { tag: "final".to_owned(), artifact, bytes: BYTES };
-        self.send(vec![(job, Row::Checkpoint(row), false), (job, done_row(), false)]).await;
+        let mut rows = vec![(job, Row::Checkpoint(row), false)];
+        if self.world.sim.chance(500) {
+            self.send(std::mem::take(&mut rows)).await;
+            self.nap(50, 500).await;
+        }
+        rows.push((job, done_row(), false));
+        self.send(rows).await;
     }
 
     async fn measure(&self, lease: &pb::LeaseResponse, leased: &pb::LeasedJob) {

@@ -54,6 +54,10 @@ pub struct SeenJob {
     pub errors: u64,
     /// Losses measured, by split and place, as bits.
     pub points: BTreeMap<(&'static str, u32), u64>,
+    /// It is a training of which a snapshot is kept.
+    pub is_begun: bool,
+    /// Points as the job counts them.
+    pub points_counted: u64,
     /// Points when it is complete.
     pub points_expected: u64,
     /// Artifacts of its run's checkpoints, for a training.
@@ -110,6 +114,8 @@ pub(super) fn see(state: &State) -> Sight {
             blocked_by: job.blocked_by,
             errors: job.errors.len() as u64,
             points: job.points.iter().map(|(key, (point, _))| (*key, point.loss.to_bits())).collect(),
+            is_begun: job.is_train() && state.run(job.run).snapshot.is_some(),
+            points_counted: job.points_counted,
             points_expected: job.points_expected,
             checkpoints,
         };
