@@ -15,6 +15,7 @@ use transect_common::pb::worker_service_server::{self, WorkerServiceServer};
 use crate::artifacts::Artifacts;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::security::{Gate, Limits, Who};
 use crate::services::{Shared, sweeps, workers};
 use crate::store::Store;
 
@@ -29,7 +30,9 @@ impl Embedded {
     /// Services over a store, with a clock and leases of this length.
     pub fn new(store: Arc<dyn Store>, artifacts: Artifacts, clock: Clock, lease: Duration) -> Self {
         let (metrics, stop, work) = (Metrics::new(), CancellationToken::new(), TaskTracker::new());
-        let shared = Shared { store, artifacts, metrics, clock, lease, stop, work };
+        // Nobody is asked who they are: that is decided before a request reaches a service.
+        let gate = Gate::new(Who::Anyone, Limits::default(), store.clone());
+        let shared = Shared { store, artifacts, metrics, clock, gate, lease, stop, work };
         Self {
             sweeps: SweepServiceServer::new(sweeps::Service::new(shared.clone())),
             workers: WorkerServiceServer::new(workers::Service::new(shared)),

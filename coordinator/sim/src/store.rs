@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
 use transect_common::job::JobState;
 use transect_common::sweep::Import;
+use transect_coordinator::security::{NewToken, SecretHash, Token, TokenId};
 use transect_coordinator::store::{
     Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
     JobProgress, JobTotals, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, MemoryStore, NewImport, NewSweep,
     Page, PointCursor, ReportRow, Reported, Retry, Row, Store, StoreError, Submitted, Sweep, SweepId, Timestamp,
-    Worker, WorkerId, WorkerInfo,
+    Tokens, Worker, WorkerId, WorkerInfo,
 };
 
 use super::check::{Checker, Write};
@@ -117,6 +118,37 @@ macro_rules! read {
         $self.falter("reading").await?;
         $call.await
     }};
+}
+
+#[async_trait]
+impl Tokens for Watched {
+    async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<Token> {
+        read!(self, self.memory.create_token(token, now))
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>> {
+        read!(self, self.memory.tokens())
+    }
+
+    async fn token(&self, hash: SecretHash) -> Result<Option<Token>> {
+        read!(self, self.memory.token(hash))
+    }
+
+    async fn revoke_token(&self, name_or_id: &str, now: Timestamp) -> Result<Token> {
+        read!(self, self.memory.revoke_token(name_or_id, now))
+    }
+
+    async fn token_used(&self, token: TokenId, now: Timestamp) -> Result<()> {
+        read!(self, self.memory.token_used(token, now))
+    }
+
+    async fn own_worker(&self, worker: WorkerId, owner: &str) -> Result<()> {
+        read!(self, self.memory.own_worker(worker, owner))
+    }
+
+    async fn worker_owner(&self, worker: WorkerId) -> Result<Option<String>> {
+        read!(self, self.memory.worker_owner(worker))
+    }
 }
 
 #[async_trait]

@@ -8,8 +8,13 @@ use crate::world::{World, done, line, sweep};
 
 /// A sweep with one line on these alphas.
 fn on_grid(name: &str, alphas: &[f64]) -> NewSweep {
+    with_line(name, LineSpec { alphas: alphas.to_vec(), ..line("all") })
+}
+
+/// A sweep with one line.
+fn with_line(name: &str, line: LineSpec) -> NewSweep {
     let mut new = sweep(name, &[0], &["all"]);
-    new.expansion.runs[0].lines = vec![LineSpec { alphas: alphas.to_vec(), ..line("all") }];
+    new.expansion.runs[0].lines = [line].into();
     new
 }
 

@@ -16,6 +16,7 @@ mod report;
 mod seen;
 mod state;
 mod submit;
+mod tokens;
 mod waiting;
 mod workers;
 

@@ -14,6 +14,7 @@ use transect_common::run::{RunSpec, Tag};
 use transect_common::schedule::{Rate, Schedule};
 
 use super::bugs::Bug;
+use crate::security::{SecretHash, Token};
 use crate::store::{Epoch, Point, Result, Snapshot, StoreError, SweepId, Terms, Timestamp, WorkerInfo, WorkerState};
 
 /// The whole store.
@@ -30,6 +31,10 @@ pub(super) struct State {
     pub(super) jobs: BTreeMap<i64, JobRow>,
     pub(super) workers: BTreeMap<i64, WorkerRow>,
     pub(super) imports: BTreeMap<String, ImportRow>,
+    /// Oldest first, each with what stands for its secret.
+    pub(super) tokens: Vec<(SecretHash, Token)>,
+    /// Who alone speaks for a worker.
+    pub(super) owners: BTreeMap<i64, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -222,6 +227,8 @@ impl State {
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
             imports: BTreeMap::new(),
+            tokens: vec![],
+            owners: BTreeMap::new(),
         }
     }
 

@@ -53,7 +53,7 @@ fn add(state: &mut State, new: &NewSweep, now: Timestamp) -> Result<i64> {
     let mut lines: BTreeMap<LineDigest, Arc<Line>> = BTreeMap::new();
     for (&(run, _), expanded) in runs.iter().zip(&new.expansion.runs) {
         jobs.extend(trains.get(&run));
-        for spec in &expanded.lines {
+        for spec in expanded.lines.iter() {
             let line = lines.entry(spec.digest()).or_insert_with(|| shared_line(spec)).clone();
             jobs.push(add_line(state, run, line, now));
         }
