@@ -45,11 +45,10 @@ pub async fn only_the_same_line_is_taken_over(world: World) {
     let worker = world.worker().await;
     world.sweep("coarse", &[0], &["all"]).await;
     world.work_it_all(worker).await;
-    let mut other = on_grid("other", &[0.0, 0.5, 1.0]);
-    other.expansion.runs[0].lines[0].mask = "conv1".to_owned();
+    let alphas = vec![0.0, 0.5, 1.0];
+    let other = with_line("other", LineSpec { alphas: alphas.clone(), ..line("conv1") });
     assert_eq!(world.submit(other).await.unwrap().sweep.points, 0);
-    let mut subset = on_grid("subset", &[0.0, 0.5, 1.0]);
-    subset.expansion.runs[0].lines[0].subset = Some(10);
+    let subset = with_line("subset", LineSpec { alphas, subset: Some(10), ..line("all") });
     assert_eq!(world.submit(subset).await.unwrap().sweep.points, 0);
 }
 
