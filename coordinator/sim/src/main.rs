@@ -25,7 +25,7 @@ struct Args {
     /// Make this deliberate mistake (by name) in the history of --seed.
     #[arg(long)]
     bug: Option<String>,
-    /// Every so manieth history is played twice and must leave the same log.
+    /// One history in so many is played twice and must leave the same log.
     #[arg(long, default_value_t = 20)]
     twice: u64,
     /// Threads; as many as there are processors unless given.
@@ -76,7 +76,7 @@ fn many(seeds: u64, twice: u64, threads: usize) -> ExitCode {
                         return;
                     }
                     let outcome = play(seed, None);
-                    let is_same = seed % twice != 0 || play(seed, None) == outcome;
+                    let is_same = !seed.is_multiple_of(twice) || play(seed, None) == outcome;
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     *totals = (totals.0 + outcome.jobs, totals.1 + outcome.leases, totals.2 + outcome.milliseconds);
                     if outcome.broken.is_some() || !is_same {

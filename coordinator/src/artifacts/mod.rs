@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -115,11 +115,6 @@ impl Artifacts {
         let location = Location::Folder("pretended".into());
         let (objects, staging) = (Arc::new(object_store::memory::InMemory::new()), Staging::nowhere());
         Self { location, objects, staging, young: YOUNG, pretended: Some(sizes) }
-    }
-
-    fn pretended(&self, artifact: &ArtifactDigest) -> Option<Option<u64>> {
-        let sizes = self.pretended.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(sizes.get(artifact).copied())
     }
 
     /// Where artifacts are kept.

@@ -181,7 +181,7 @@ pub(super) fn take(state: &mut State, worker: WorkerId, claim: &Claim, now: Time
         job.fraction = 0.0;
         job.progress.clear();
     }
-    if state.has(Bug::LeaseInTwoCommits) && state.writes % 7 == 0 {
+    if state.has(Bug::LeaseInTwoCommits) && state.writes.is_multiple_of(7) {
         for &id in &claim.jobs {
             state.job_mut(id).expires_at = None;
         }

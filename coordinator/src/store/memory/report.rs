@@ -25,7 +25,7 @@ pub(super) fn report(state: &mut State, worker: WorkerId, rows: &[ReportRow], no
     must_exist(state, worker)?;
     touch(state, worker.0, None, now);
     let mut answer = Reported::default();
-    let is_cut = state.has(Bug::ReportInTwoCommits) && state.writes % 5 == 0;
+    let is_cut = state.has(Bug::ReportInTwoCommits) && state.writes.is_multiple_of(5);
     for (place, row) in rows.iter().enumerate() {
         if is_cut && place >= rows.len() / 2 {
             answer.stored += 1;
