@@ -8,12 +8,15 @@ use transect_coordinator::artifacts::{Artifacts, Pretended};
 
 use super::truth::{BYTES, artifact};
 
+/// A state, and the kinds of device on which it was reached.
+type Held = (String, BTreeSet<String>);
+
 /// The artifact store; clones are the same.
 #[derive(Clone, Default)]
 pub struct Blobs {
     sizes: Pretended,
     /// The state that an artifact holds, and the kinds of device on which it was reached.
-    states: Arc<Mutex<BTreeMap<String, (String, BTreeSet<String>)>>>,
+    states: Arc<Mutex<BTreeMap<String, Held>>>,
 }
 
 impl Blobs {

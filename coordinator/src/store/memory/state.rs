@@ -312,7 +312,9 @@ impl State {
         let is_to_move = |id: &i64| self.job(*id).state.is_live() && is_held_back(self.job(*id));
         let moved: Vec<i64> = sweep.jobs.iter().copied().filter(is_to_move).collect();
         if is_live && !self.has(Bug::NoHandover) {
-            moved.into_iter().for_each(|job| self.job_mut(job).sweep = Some(id));
+            for job in moved {
+                self.job_mut(job).sweep = Some(id);
+            }
         }
     }
 
@@ -333,7 +335,9 @@ impl State {
         let is_own = |job: &i64| self.job(*job).sweep == Some(id) && self.job(*job).state.is_live();
         let moved: Vec<(i64, i64)> = sweep.jobs.iter().copied().filter(is_own).filter_map(heir).collect();
         if !self.has(Bug::NoHandover) {
-            moved.into_iter().for_each(|(job, other)| self.job_mut(job).sweep = Some(other));
+            for (job, other) in moved {
+                self.job_mut(job).sweep = Some(other);
+            }
         }
     }
 
@@ -374,8 +378,8 @@ impl State {
     /// Seconds that a job should take; none while nothing was learned.
     pub(super) fn estimate(&self, id: i64) -> Option<f64> {
         let job = self.job(id);
-        let (own, all) = self.rates(job.kind(), self.run(job.run).spec.model.name());
-        own.seconds_for(job.cost).or_else(|| all.seconds_for(job.cost))
+        let (own, kind) = self.rates(job.kind(), self.run(job.run).spec.model.name());
+        own.seconds_for(job.cost).or_else(|| kind.seconds_for(job.cost))
     }
 
     /// Workers at work for each sweep, `asker` not counted.
