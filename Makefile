@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -43,6 +43,14 @@ deploy-check: ## verify systemd units, Kubernetes manifests, Dockerfiles, compos
 	@deploy/prometheus/check.sh
 	@deploy/kubernetes/check.sh
 	@deploy/docker/check.sh
+
+simulate: ## play SEEDS histories of a cluster under faults (SEED=42 replays one and prints its log)
+	@$(CARGO) build --release --locked --package transect-simulate
+	@$(BIN)/transect-simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+simulate-mutants: ## show that the simulation finds each deliberate mistake, within SEEDS seeds
+	@$(CARGO) build --release --locked --package transect-simulate
+	@$(BIN)/transect-simulate --mutants $(or $(SEEDS),1000)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

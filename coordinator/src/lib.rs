@@ -4,7 +4,9 @@
 //! known is in the home folder, or where it was told to keep artifacts, so a coordinator may be killed at any moment and started again without loss.
 
 pub mod artifacts;
+mod clock;
 mod config;
+mod embed;
 pub mod home;
 mod http;
 mod maintenance;
@@ -15,5 +17,7 @@ mod services;
 mod status;
 pub mod store;
 
+pub use clock::Clock;
 pub use config::{Config, GRPC_PORT, HTTP_PORT, StartError};
+pub use embed::Embedded;
 pub use server::{Coordinator, start};

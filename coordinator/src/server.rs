@@ -26,6 +26,7 @@ use transect_common::pb::sweep_service_server::{self, SweepServiceServer};
 use transect_common::pb::worker_service_server::{self, WorkerServiceServer};
 
 use crate::artifacts::{Artifacts, Location};
+use crate::clock::Clock;
 use crate::config::{Config, StartError};
 use crate::home::{Home, HomeLock};
 use crate::http;
@@ -127,7 +128,8 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let store: Arc<dyn Store> = Arc::new(store);
     let gate = Gate::new(policy.who, security.limits, store.clone());
     tell(policy, &*store).await;
-    let shared = Shared { store, artifacts, metrics: Metrics::new(), gate, lease, stop: stop.clone(), work };
+    let (metrics, clock) = (Metrics::new(), Clock::machine());
+    let shared = Shared { store, artifacts, metrics, clock, gate, lease, stop: stop.clone(), work };
     let most = security.limits.connections;
     let listening = |source| bind_error("gRPC", listen, "--listen", source);
     let grpc = Incoming::open(grpc, tls.grpc, most, Patience::Greeting).map_err(listening)?;

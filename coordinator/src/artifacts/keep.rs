@@ -18,6 +18,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt as _;
@@ -42,6 +43,9 @@ impl Artifacts {
     /// Sees to it that an artifact stays for at least as long as a collection spares what is young, less
     /// half an hour. Returns its size; None when it is not stored, or no longer.
     pub async fn keep(&self, artifact: &ArtifactDigest, now: SystemTime) -> Result<Option<u64>> {
+        if let Some(sizes) = &self.pretended {
+            return Ok(sizes.lock().unwrap_or_else(PoisonError::into_inner).get(artifact).copied());
+        }
         let Some((_, modified)) = self.look(artifact).await? else { return Ok(None) };
         let age = now.duration_since(modified).unwrap_or_default();
         if age >= self.young && !self.make_young(artifact).await? {

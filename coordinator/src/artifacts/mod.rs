@@ -25,11 +25,12 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -73,6 +74,8 @@ pub struct Artifacts {
     staging: Staging,
     sending: Arc<Semaphore>,
     young: Duration,
+    /// Sizes of what a simulation pretends is stored, in place of all else.
+    pretended: Option<Pretended>,
 }
 
 impl fmt::Debug for Artifacts {
@@ -81,6 +84,9 @@ impl fmt::Debug for Artifacts {
         f.debug_tuple("Artifacts").field(&self.location).finish()
     }
 }
+
+/// Sizes of artifacts that a simulation pretends to have stored.
+pub type Pretended = Arc<Mutex<BTreeMap<ArtifactDigest, u64>>>;
 
 /// What became of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +109,7 @@ impl Artifacts {
         let artifacts = blocking(move || {
             let objects = location.objects()?;
             let staging = Staging::open(spool, SystemTime::now())?;
-            Ok(Self { location, objects, staging, sending: Arc::new(Semaphore::new(SENT_AT_ONCE)), young: YOUNG })
+            Ok(Self { location, objects, staging, sending: Arc::new(Semaphore::new(SENT_AT_ONCE)), young: YOUNG, pretended: None })
         });
         let artifacts = artifacts.await?;
         match tokio::time::timeout(FIRST_ANSWER, artifacts.ping()).await {
@@ -116,6 +122,14 @@ impl Artifacts {
             Ok(done) => done?,
         }
         Ok(artifacts)
+    }
+
+    /// A store that only knows sizes, for simulations: what is in `sizes` counts as stored, and nothing can be read.
+    pub fn pretend(sizes: Pretended) -> Self {
+        let location = Location::Folder("pretended".into());
+        let (objects, staging) = (Arc::new(object_store::memory::InMemory::new()), Staging::nowhere());
+        let sending = Arc::new(Semaphore::new(SENT_AT_ONCE));
+        Self { location, objects, staging, sending, young: YOUNG, pretended: Some(sizes) }
     }
 
     /// Where artifacts are kept.

@@ -43,6 +43,11 @@ impl Staging {
         Ok(staging)
     }
 
+    /// Where nothing is ever staged.
+    pub fn nowhere() -> Self {
+        Self { folder: PathBuf::new() }
+    }
+
     fn part(&self, artifact: &ArtifactDigest) -> PathBuf {
         self.folder.join(format!("{artifact}.part"))
     }

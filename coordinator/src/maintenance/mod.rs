@@ -8,7 +8,7 @@ mod leases;
 mod rollups;
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -44,7 +44,7 @@ where
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = duty(shared.clone(), SystemTime::now().into()).await {
+        if let Err(error) = duty(shared.clone(), shared.clock.now()).await {
             warn!(%error, "could not {what}; trying again");
         }
     }

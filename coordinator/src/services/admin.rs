@@ -7,7 +7,7 @@ use tracing::info;
 use transect_common::pb;
 use transect_common::pb::admin_service_server::AdminService;
 
-use super::{Shared, now};
+use super::Shared;
 use crate::security::{NewToken, Principal, Scope, Scopes, Secret};
 use crate::status::invalid;
 
@@ -45,7 +45,7 @@ impl AdminService for Service {
         let scopes = Scopes::new(scopes).map_err(|e| invalid("scopes", e.to_string()))?;
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|e| Status::internal(format!("there is no randomness: {e}")))?;
-        let (secret, now) = (Secret::from_random(&random), now());
+        let (secret, now) = (Secret::from_random(&random), self.shared.now());
         let life = expires_seconds.map(Duration::from_secs);
         let new = NewToken::new(&name, secret.hash(), scopes, life, &by, now);
         let token = self.shared.store.create_token(new.map_err(|e| invalid("name", e.to_string()))?, now).await?;
@@ -55,7 +55,7 @@ impl AdminService for Service {
     }
 
     async fn list_tokens(&self, _: Request<pb::ListTokensRequest>) -> Result<Response<pb::ListTokensResponse>, Status> {
-        let now = now();
+        let now = self.shared.now();
         let tokens = self.shared.store.tokens().await?.into_iter().map(|token| token.to_wire(now));
         Ok(Response::new(pb::ListTokensResponse { tokens: tokens.collect() }))
     }
@@ -65,7 +65,7 @@ impl AdminService for Service {
         request: Request<pb::RevokeTokenRequest>,
     ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
         let by = caller(&request);
-        let now = now();
+        let now = self.shared.now();
         let token = self.shared.store.revoke_token(&request.get_ref().token, now).await?;
         info!(token = %token.id, name = token.name, by, "token revoked");
         Ok(Response::new(pb::RevokeTokenResponse { token: Some(token.to_wire(now)) }))

@@ -10,7 +10,7 @@ use transect_common::schedule::{self, MAX_PRIORITY, MAX_SHARE, Offer};
 use transect_common::{pb, telemetry};
 
 use super::paging::{MAX_ROWS, chunks, fill, page_size, page_token};
-use super::{Shared, imports, now, plan, translate, watch};
+use super::{Shared, imports, plan, translate, watch};
 use crate::status::{invalid, stopping};
 use crate::store::{Adjust, CheckpointsOf, JobId, NewSweep, Page, Retry, Store, SweepId, WorkerInfo, WorkerState};
 
@@ -60,7 +60,7 @@ impl SweepService for Service {
         };
         let runs: Vec<_> = expansion.runs.iter().take(MAX_TRACED).map(|run| run.digest.clone()).collect();
         let new = NewSweep { file: sweep_file, idempotency_key, expansion };
-        let submitted = self.shared.metrics.store("submit", self.store().submit(new, now())).await?;
+        let submitted = self.shared.metrics.store("submit", self.store().submit(new, self.shared.now())).await?;
         let (sweep, created) = (submitted.sweep, submitted.created);
         info!(sweep = %sweep.id, name = sweep.name, runs = sweep.runs, jobs = sweep.jobs, created, "sweep submitted");
         for run in &runs {
@@ -89,14 +89,14 @@ impl SweepService for Service {
 
     async fn pause(&self, request: Request<pb::PauseRequest>) -> Result<Response<pb::PauseResponse>, Status> {
         let id = self.store().find_sweep(&request.get_ref().sweep).await?;
-        self.store().pause(id, now()).await?;
+        self.store().pause(id, self.shared.now()).await?;
         info!(sweep = %id, "sweep paused");
         Ok(Response::new(pb::PauseResponse { sweep: self.sweep(id).await? }))
     }
 
     async fn resume(&self, request: Request<pb::ResumeRequest>) -> Result<Response<pb::ResumeResponse>, Status> {
         let id = self.store().find_sweep(&request.get_ref().sweep).await?;
-        self.store().unpause(id, now()).await?;
+        self.store().unpause(id, self.shared.now()).await?;
         info!(sweep = %id, "sweep goes on");
         Ok(Response::new(pb::ResumeResponse { sweep: self.sweep(id).await? }))
     }
@@ -111,7 +111,7 @@ impl SweepService for Service {
             return Err(invalid("share", format!("{share} is not above 0 and at most {MAX_SHARE}")));
         }
         let id = self.store().find_sweep(&sweep).await?;
-        self.store().adjust(id, Adjust { priority, share, max_workers }, now()).await?;
+        self.store().adjust(id, Adjust { priority, share, max_workers }, self.shared.now()).await?;
         info!(sweep = %id, ?priority, ?share, ?max_workers, "sweep adjusted");
         Ok(Response::new(pb::AdjustResponse { sweep: self.sweep(id).await? }))
     }
@@ -119,7 +119,7 @@ impl SweepService for Service {
     async fn explain(&self, request: Request<pb::ExplainRequest>) -> Result<Response<pb::ExplainResponse>, Status> {
         let id = request.get_ref().job_id;
         let job = i64::try_from(id).map(JobId).map_err(|_| invalid("job_id", format!("there is no job {id}")))?;
-        let explained = self.store().explain(job, now()).await?;
+        let explained = self.store().explain(job, self.shared.now()).await?;
         let workers = self.store().workers().await?;
         let there: Vec<(String, Offer)> = workers
             .into_iter()
@@ -206,7 +206,7 @@ impl SweepService for Service {
 
     async fn cancel(&self, request: Request<pb::CancelRequest>) -> Result<Response<pb::CancelResponse>, Status> {
         let id = self.store().find_sweep(&request.get_ref().sweep).await?;
-        let cancelled = self.store().cancel(id, now()).await?;
+        let cancelled = self.store().cancel(id, self.shared.now()).await?;
         info!(sweep = %id, jobs = cancelled, "sweep cancelled");
         Ok(Response::new(pb::CancelResponse { sweep: self.sweep(id).await?, cancelled }))
     }
@@ -214,7 +214,7 @@ impl SweepService for Service {
     async fn retry(&self, request: Request<pb::RetryRequest>) -> Result<Response<pb::RetryResponse>, Status> {
         let pb::RetryRequest { sweep, machine_errors_only, cancelled } = request.into_inner();
         let id = self.store().find_sweep(&sweep).await?;
-        let queued = self.store().retry(id, Retry { machine_errors_only, cancelled }, now()).await?;
+        let queued = self.store().retry(id, Retry { machine_errors_only, cancelled }, self.shared.now()).await?;
         info!(sweep = %id, jobs = queued, "sweep's jobs queued again");
         Ok(Response::new(pb::RetryResponse { sweep: self.sweep(id).await?, queued }))
     }
@@ -224,7 +224,7 @@ impl SweepService for Service {
         let name = request.name.clone();
         let span = info_span!("import", name);
         let import = imports::checked(&self.shared, request).instrument(span).await?;
-        let created = self.store().import(import, now()).await?;
+        let created = self.store().import(import, self.shared.now()).await?;
         info!(name, created, "checkpoints imported");
         Ok(Response::new(pb::ImportResponse { name, created }))
     }
@@ -257,7 +257,7 @@ impl SweepService for Service {
         &self,
         request: Request<pb::ReleaseWorkerRequest>,
     ) -> Result<Response<pb::ReleaseWorkerResponse>, Status> {
-        let worker = self.store().release_worker(&request.get_ref().worker, now()).await?;
+        let worker = self.store().release_worker(&request.get_ref().worker, self.shared.now()).await?;
         info!(worker = worker.name, "worker released from quarantine");
         Ok(Response::new(pb::ReleaseWorkerResponse { worker: Some(translate::worker(worker)) }))
     }

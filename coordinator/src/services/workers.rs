@@ -15,7 +15,7 @@ use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
 use super::reports::{self, Rows, job_attempt};
-use super::{Shared, now, translate};
+use super::{Shared, translate};
 use crate::security::Principal;
 use crate::status::{cut, invalid, stopping};
 use crate::store::{JobProgress, Lease, LeaseWish, LeasedJob, Refusal, Row, WorkerId};
@@ -52,7 +52,7 @@ impl Service {
         loop {
             changed.mark_unchanged();
             let (metrics, asked) = (&self.shared.metrics, Instant::now());
-            let lease = metrics.store("lease", self.shared.store.lease(wish.clone(), now())).await?;
+            let lease = metrics.store("lease", self.shared.store.lease(wish.clone(), self.shared.now())).await?;
             let kinds = lease.iter().flat_map(|lease| lease.jobs.iter().map(kind));
             metrics.add_lease(kinds, asked.elapsed(), SystemTime::now());
             if lease.is_some() || Instant::now() >= deadline {
@@ -82,7 +82,7 @@ impl WorkerService for Service {
             return Err(invalid("info.device", "say which device the worker has, such as `cpu` or `cuda:0`"));
         }
         let (host, device, pid) = (info.host.clone(), info.device.clone(), info.pid);
-        let worker = self.shared.store.register(info, now()).await?;
+        let worker = self.shared.store.register(info, self.shared.now()).await?;
         if let Some(caller) = &caller {
             self.shared.gate.own(caller, worker).await?;
         }
@@ -131,7 +131,7 @@ impl WorkerService for Service {
         });
         let jobs: Vec<JobProgress> = jobs.collect();
         let stop =
-            self.shared.metrics.store("heartbeat", self.shared.store.heartbeat(worker, &jobs, draining, now())).await?;
+            self.shared.metrics.store("heartbeat", self.shared.store.heartbeat(worker, &jobs, draining, self.shared.now())).await?;
         for job in &stop {
             info!(%worker, job = job.job.0, attempt = job.attempt.0, "the worker holds a job that is no longer its");
         }
@@ -177,7 +177,7 @@ impl WorkerService for Service {
         for row in &rows {
             metrics.add_row(&row.row);
         }
-        let reported = metrics.store("report", self.shared.store.report(worker, rows, now())).await?;
+        let reported = metrics.store("report", self.shared.store.report(worker, rows, self.shared.now())).await?;
         refused.extend(reported.refused);
         refused.sort_by_key(|refusal| refusal.place);
         log_refusals(worker, &refused);
@@ -202,7 +202,7 @@ impl WorkerService for Service {
 
     async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveResponse>, Status> {
         let worker = self.shared.worker(request.extensions(), &request.get_ref().worker_id).await?;
-        let released = self.shared.store.leave(worker, now()).await?;
+        let released = self.shared.store.leave(worker, self.shared.now()).await?;
         info!(%worker, released, "worker left");
         Ok(Response::new(pb::LeaveResponse { released: u32::try_from(released).unwrap_or(u32::MAX) }))
     }

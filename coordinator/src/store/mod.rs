@@ -13,6 +13,7 @@ mod check;
 mod error;
 mod failure;
 mod ids;
+mod memory;
 mod sqlite;
 mod time;
 mod tokens;
@@ -30,6 +31,7 @@ use transect_common::sweep::Import;
 
 pub use error::StoreError;
 pub use ids::*;
+pub use memory::{Bug, MemoryStore, SeenJob, SeenSweep, SeenWorker, Sight};
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use tokens::Tokens;

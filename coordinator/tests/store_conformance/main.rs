@@ -8,13 +8,16 @@ mod graph;
 mod leases;
 mod measures;
 mod queries;
+mod scheduling;
+mod snapshots;
 mod submission;
+mod takeover;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use transect_coordinator::store::{SqliteStore, Terms};
+use transect_coordinator::store::{MemoryStore, SqliteStore, Terms};
 use world::{LEASE_SECONDS, MAX_ATTEMPTS, World};
 
 /// Runs every claim against a store that `$open` makes: an async function that returns the store and what keeps it alive.
@@ -41,9 +44,15 @@ async fn sqlite() -> (World, tempfile::TempDir) {
     (World::new(Arc::new(store)), home)
 }
 
-conformance!(
-    sqlite_store,
-    crate::sqlite,
+async fn memory() -> (World, ()) {
+    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
+    (World::new(Arc::new(MemoryStore::new(terms))), ())
+}
+
+macro_rules! claims {
+    ($store:ident, $open:path) => { conformance!(
+    $store,
+    $open,
     submission: [
         a_sweep_is_stored_whole,
         the_same_key_gives_the_same_sweep,
@@ -128,9 +137,47 @@ conformance!(
         training_that_stops_early_fails_what_needs_the_rest,
         a_source_that_loses_its_lease_too_often_fails_the_same_way,
     ],
+    scheduling: [
+        higher_priority_is_served_first,
+        among_equals_workers_are_shared_out,
+        a_limit_on_workers_is_kept,
+        requirements_are_kept,
+        a_paused_sweep_is_not_leased_and_goes_on_when_it_is_resumed,
+        what_another_sweep_needs_goes_on_in_its_name,
+        a_new_sweep_takes_over_what_is_held_back_or_less_urgent,
+        a_job_that_is_retried_waits_in_the_name_of_a_sweep_that_goes_on,
+        a_failed_job_goes_to_another_machine_for_a_while,
+        a_failed_job_does_not_wait_for_others_for_ever,
+        a_job_that_failed_on_the_only_machine_stays_there,
+        a_worker_on_which_several_runs_fail_is_set_aside,
+        a_success_or_time_ends_the_count_of_failures,
+        a_draining_worker_is_given_nothing,
+        near_its_end_a_worker_is_given_what_it_can_do,
+        lost_leases_count_from_the_last_progress,
+        a_failed_line_takes_nothing_along,
+        time_left_is_learned,
+        totals_and_books_follow_the_jobs,
+    ],
+    snapshots: [
+        the_newest_snapshot_is_offered_on_a_device_alike,
+        another_device_starts_anew,
+        a_stale_attempt_stores_no_snapshot,
+        a_snapshot_goes_with_the_end_of_its_training,
+        a_retried_training_goes_on_from_its_snapshot,
+        a_training_begun_elsewhere_is_not_kept_for_ever,
+    ],
+    takeover: [
+        a_finer_grid_measures_only_what_it_adds,
+        only_the_same_line_is_taken_over,
+        a_half_measured_line_gives_what_it_has,
+    ],
     measures: [
         measures_are_stored_once_and_come_in_order,
         measures_are_fenced_like_points,
         measures_that_cannot_be_are_refused,
     ],
-);
+); };
+}
+
+claims!(sqlite_store, crate::sqlite);
+claims!(memory_store, crate::memory);

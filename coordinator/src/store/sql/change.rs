@@ -44,7 +44,8 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
     if queued > 0 {
         sqlx::query(sql!("revive_sweep")).bind(id.0).execute(&mut *tx).await?;
     }
-    // What is queued again waits in the name of a sweep that is live.
+    // What is queued again waits in the name of a sweep that goes on.
+    scheduling::adopt(&mut tx, id).await?;
     sqlx::query(sql!("rehome_jobs")).execute(&mut *tx).await?;
     db.commit(tx).await?;
     Ok(queued)

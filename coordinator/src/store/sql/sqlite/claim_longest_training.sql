@@ -14,7 +14,11 @@ WHERE
             AND j.due_at <= ?2
             AND j.cost <= ?5
             AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value FROM json_each(?6) AS v))
-            AND NOT EXISTS (SELECT 1 FROM _begun_elsewhere AS b WHERE b.run = j.run AND b.asks = ?1)
+            AND (
+                -- Those who could go on with it may have other things to do, or may not serve this sweep.
+                j.due_at <= strftime('%Y-%m-%dT%H:%M:%fZ', ?2, '-5 minutes')
+                OR NOT EXISTS (SELECT 1 FROM _begun_elsewhere AS b WHERE b.run = j.run AND b.asks = ?1)
+            )
         ORDER BY j.cost DESC, j.id
         LIMIT 1
     )

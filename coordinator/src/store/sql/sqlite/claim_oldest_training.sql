@@ -1,5 +1,6 @@
 -- Worker ?1 leases the oldest training of sweep ?4 that is due at ?2, until ?3, costs at most ?5, did not fail lately on
--- ?6 (JSON array of worker ids), and was not begun on a device of another kind than ?1's while one of that kind is there.
+-- ?6 (JSON array of worker ids), and was not begun on a device of another kind than ?1's while one of that kind is there
+-- (for five minutes).
 -- Indexes: jobs_queue, primary key of snapshots, workers_there.
 UPDATE jobs
 SET
@@ -16,7 +17,11 @@ WHERE
             AND j.due_at <= ?2
             AND j.cost <= ?5
             AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value FROM json_each(?6) AS v))
-            AND NOT EXISTS (SELECT 1 FROM _begun_elsewhere AS b WHERE b.run = j.run AND b.asks = ?1)
+            AND (
+                -- Those who could go on with it may have other things to do, or may not serve this sweep.
+                j.due_at <= strftime('%Y-%m-%dT%H:%M:%fZ', ?2, '-5 minutes')
+                OR NOT EXISTS (SELECT 1 FROM _begun_elsewhere AS b WHERE b.run = j.run AND b.asks = ?1)
+            )
         ORDER BY j.id
         LIMIT 1
     )
