@@ -9,6 +9,7 @@ mod leases;
 mod measures;
 mod queries;
 mod submission;
+mod tokens;
 mod world;
 
 use std::sync::Arc;
@@ -127,6 +128,13 @@ conformance!(
         imported_files_are_handed_out_once_they_are_known,
         training_that_stops_early_fails_what_needs_the_rest,
         a_source_that_loses_its_lease_too_often_fails_the_same_way,
+    ],
+    tokens: [
+        a_token_is_found_by_its_hash_and_by_nothing_else,
+        a_name_is_taken_until_its_token_is_revoked,
+        a_use_is_noted_and_never_moved_back,
+        a_worker_has_the_owner_that_was_noted_first,
+        only_the_worker_that_holds_a_lease_writes_for_its_job,
     ],
     measures: [
         measures_are_stored_once_and_come_in_order,
