@@ -179,7 +179,12 @@ fn explained(said: &str) -> Option<String> {
         "the coordinator does not speak TLS there; an http:// address does without (on this machine only)"
     } else if has("HTTPS without TLS") {
         "no authority is known for an https:// address; name one with --tls-ca"
-    } else if has("frame with invalid size") || has("http2 error") || has("broken pipe") || has("connection closed") {
+    } else if has("frame with invalid size")
+        || has("http2 error")
+        || has("broken pipe")
+        || has("connection closed")
+        || has("operation was canceled")
+    {
         "it ended the connection; if it speaks TLS, its address begins with https://"
     } else {
         return None;
