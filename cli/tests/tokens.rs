@@ -1,7 +1,5 @@
 //! `transect token`: made beside the store, shown once, kept nowhere in the clear.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;

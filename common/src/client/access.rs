@@ -185,7 +185,7 @@ fn explained(said: &str) -> Option<String> {
         || has("connection closed")
         || has("operation was canceled")
     {
-        "it ended the connection; if it speaks TLS, its address begins with https://"
+        "it ended the connection; if it speaks TLS, its address begins with https://, and it may ask for --tls-client-cert"
     } else {
         return None;
     };

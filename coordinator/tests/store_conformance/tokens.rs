@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use transect_common::job::JobState;
 use transect_coordinator::security::{NewToken, Scopes, Secret, Token};
-use transect_coordinator::store::{JobProgress, RefusalReason, StoreError, Timestamp, Tokens as _};
+use transect_coordinator::store::{JobProgress, RefusalReason, StoreError, Timestamp};
 
 use crate::world::{World, done, trained};
 
 fn new(world: &World, name: &str, seed: u8) -> NewToken {
     let hash = Secret::from_random(&[seed; 32]).hash();
     let scopes: Scopes = "read,work".parse().unwrap();
-    NewToken::new(name, hash, scopes, Some(Duration::from_secs(60)), "somebody", world.now()).unwrap()
+    NewToken::new(name, hash, scopes, Some(Duration::from_mins(1)), "somebody", world.now()).unwrap()
 }
 
 async fn create(world: &World, name: &str, seed: u8) -> Result<Token, StoreError> {
@@ -24,7 +24,7 @@ pub async fn a_token_is_found_by_its_hash_and_by_nothing_else(world: World) {
         (made.name.as_str(), made.scopes.to_string().as_str(), made.created_by.as_str()),
         ("ci", "read,work", "somebody")
     );
-    assert_eq!(made.expires_at, Some(world.now().plus(Duration::from_secs(60))));
+    assert_eq!(made.expires_at, Some(world.now().plus(Duration::from_mins(1))));
     let found = world.store.token(Secret::from_random(&[1; 32]).hash()).await.unwrap();
     assert_eq!(found.as_ref(), Some(&made));
     assert_eq!(world.store.token(Secret::from_random(&[2; 32]).hash()).await.unwrap(), None);
