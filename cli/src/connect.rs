@@ -74,20 +74,22 @@ impl Session {
         }
         if need == Need::Nothing && !has_database {
             let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-            let mut session = Self::start_or_join(scratch.path()).await?;
+            let mut session = Self::start_or_join(scratch.path(), &Access::default()).await?;
             session.scratch = Some(scratch);
             return Ok(session);
         }
-        Self::start_or_join(&global.home).await
+        Self::start_or_join(&global.home, &access(global)?).await
     }
 
     /// Another command may start or end its coordinator at this very moment, hence the loop.
-    async fn start_or_join(folder: &Path) -> Result<Self, Failure> {
+    async fn start_or_join(folder: &Path, access: &Access) -> Result<Self, Failure> {
         let began = Instant::now();
         loop {
-            let failure = if let Some(live) = home::running(folder) {
-                let address = format!("http://{live}");
-                match dial(&endpoints(&address)?).await {
+            let failure = if let Some(live) = home::holding(folder) {
+                let scheme = if live.tls { "https" } else { "http" };
+                let address = format!("{scheme}://{}", live.address);
+                let endpoints = endpoints(&address)?.with(access).map_err(|e| Failure::Usage(e.to_string()))?;
+                match dial(&endpoints).await {
                     Ok(channel) => return Ok(Self { channel, address, own: None, scratch: None }),
                     Err(failure) => failure,
                 }

@@ -121,7 +121,7 @@ fn violations(status: &Status) -> Vec<Mistake> {
 pub fn is_lost(status: &Status) -> bool {
     // A status that came over the wire has no source; one that the transport made has its error.
     let made_here = std::error::Error::source(status).is_some();
-    status.code() == Code::Unavailable || (made_here && status.code() != Code::Cancelled)
+    status.code() == Code::Unavailable || made_here
 }
 
 impl From<&Status> for Failure {

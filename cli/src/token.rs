@@ -136,22 +136,20 @@ async fn create(
     let until =
         token.expires_at.as_deref().map_or("until it is revoked".to_owned(), |at| format!("until {}", seconds(at)));
     let scopes = token.scopes.join(", ");
-    match write {
-        Some(path) => output.text(&format!(
-            "token {name} ({}) is good for {scopes} {until}; its secret is in {}",
-            token.token_id,
-            path.display()
-        )),
-        None => {
-            output.text(&secret)?;
-            output.note(&format!(
-                "Token {name} ({}) is good for {scopes} {until}. The line above is its secret, which cannot be shown again: \
-                 keep it in a file that only you can read, and name that with --token-file.",
-                token.token_id
-            ));
-            Ok(())
-        }
+    if let Some(path) = write {
+        let place = path.display();
+        return output.text(&format!(
+            "token {name} ({}) is good for {scopes} {until}; its secret is in {place}",
+            token.token_id
+        ));
     }
+    output.text(&secret)?;
+    output.note(&format!(
+        "Token {name} ({}) is good for {scopes} {until}. The line above is its secret, which cannot be shown again: \
+         keep it in a file that only you can read, and name that with --token-file.",
+        token.token_id
+    ));
+    Ok(())
 }
 
 fn new_file(path: &Path) -> Result<std::fs::File, Failure> {

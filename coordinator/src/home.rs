@@ -42,6 +42,9 @@ pub struct Holder {
     /// True when artifacts are kept elsewhere than in the home.
     #[serde(default)]
     pub keeps_elsewhere: bool,
+    /// It speaks TLS there, and its certificate may be for another name than this address.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// Why a home cannot be used.
@@ -138,8 +141,8 @@ pub struct HomeLock {
 
 impl HomeLock {
     /// Writes down where this process answers, so that others find it.
-    pub fn publish(&mut self, address: SocketAddr, keeps_elsewhere: bool) -> Result<(), HomeError> {
-        let holder = Holder { address, pid: std::process::id(), keeps_elsewhere };
+    pub fn publish(&mut self, address: SocketAddr, keeps_elsewhere: bool, tls: bool) -> Result<(), HomeError> {
+        let holder = Holder { address, pid: std::process::id(), keeps_elsewhere, tls };
         let text = serde_json::to_string(&holder).expect("an address and a number are plain data");
         let file = &mut *self.file;
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{text}"));
@@ -150,6 +153,11 @@ impl HomeLock {
 /// The coordinator that owns `home` now: where it answers. None when there is none. Blocks, up to a second while one
 /// is starting.
 pub fn running(home: &Path) -> Option<SocketAddr> {
+    holding(home).map(|holder| holder.address)
+}
+
+/// The coordinator that owns `home` now. Blocks like [`running`].
+pub fn holding(home: &Path) -> Option<Holder> {
     for _ in 0..TRIES {
         let file = File::open(lock_path(home)).ok()?;
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
@@ -158,7 +166,7 @@ pub fn running(home: &Path) -> Option<SocketAddr> {
             Ok(_) | Err(_) => return None,
         }
         if let Some(holder) = holder(home) {
-            return Some(holder.address);
+            return Some(holder);
         }
         sleep(BETWEEN_TRIES);
     }
@@ -192,7 +200,7 @@ mod tests {
 
         let mut lock = home.lock().unwrap();
         let address: SocketAddr = "127.0.0.1:7700".parse().unwrap();
-        lock.publish(address, true).unwrap();
+        lock.publish(address, true, false).unwrap();
         assert!(keeps_elsewhere(home.path()));
         assert_eq!(running(home.path()), Some(address));
 

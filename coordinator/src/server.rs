@@ -121,7 +121,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    lock.publish(reachable(address), keeps_elsewhere)?;
+    lock.publish(reachable(address), keeps_elsewhere, security.tls.is_some())?;
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();

@@ -24,12 +24,12 @@ use transect_coordinator::{Config, home, start};
 /// Resident memory that it must never have reached, in KiB.
 const MOST_MEMORY: u64 = 400 << 10;
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Process {
     child: Child,
     address: SocketAddr,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Process {
@@ -38,10 +38,13 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_transect-coordinator"));
         command.args(["--listen", "127.0.0.1:0", "--http", "off", "--home"]).arg(folder.path());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // From here on it is ended with this, also when the test fails.
+        let mut process = Self { child, address: "127.0.0.1:0".parse().unwrap(), home: folder };
         for _ in 0..400 {
-            let at = folder.path().to_owned();
+            let at = process.home.path().to_owned();
             if let Some(address) = tokio::task::spawn_blocking(move || home::running(&at)).await.unwrap() {
-                return Self { child, address, _home: folder };
+                process.address = address;
+                return process;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -225,8 +228,8 @@ async fn sweep_files_that_would_fill_a_machine_are_refused() {
         format!("{} = 1", vec!["a"; 200_000].join(".")),
         format!("[{}]", vec!["a"; 200_000].join(".")),
         "[[a]]\n".repeat(150_000),
-        (0..70_000).map(|i| format!("k{i} = {i}\n")).collect(),
-        "name = \"x".repeat(1),
+        (0..70_000).map(|i| format!("k{i} = {i}")).collect::<Vec<_>>().join("\n"),
+        "name = \"x".to_owned(),
         "\0".repeat(1000),
         "x".repeat((1 << 20) + 1),
         small("", "4000000000"),

@@ -45,6 +45,9 @@ impl Bench {
         for name in ["HOME", "COORDINATOR", "DATA", "LOG", "DEVICE", "CACHE", "CACHE_BYTES", "THREADS", "ARTIFACTS"] {
             command.env_remove(format!("TRANSECT_{name}"));
         }
+        for name in ["TOKEN", "TOKEN_FILE", "TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY"] {
+            command.env_remove(format!("TRANSECT_{name}"));
+        }
         command
     }
 

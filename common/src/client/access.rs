@@ -179,8 +179,13 @@ fn explained(said: &str) -> Option<String> {
         "the coordinator does not speak TLS there; an http:// address does without (on this machine only)"
     } else if has("HTTPS without TLS") {
         "no authority is known for an https:// address; name one with --tls-ca"
-    } else if has("frame with invalid size") || has("http2 error") || has("broken pipe") || has("connection closed") {
-        "it ended the connection; if it speaks TLS, its address begins with https://"
+    } else if has("frame with invalid size")
+        || has("http2 error")
+        || has("broken pipe")
+        || has("connection closed")
+        || has("operation was canceled")
+    {
+        "it ended the connection; if it speaks TLS, its address begins with https://, and it may ask for --tls-client-cert"
     } else {
         return None;
     };
@@ -199,7 +204,7 @@ mod tests {
     fn a_token_is_read_with_its_end_of_line_and_never_shown() {
         let access = Access::read(&AccessFiles::default(), Some(&format!("{}\n", token()))).unwrap();
         assert!(!format!("{access:?} {:?}", access.token).contains("abab"), "{access:?}");
-        for wrong in ["transect_", "abc", "Bearer x"] {
+        for wrong in ["transect_zz", "abc", "Bearer x"] {
             let error = Access::read(&AccessFiles::default(), Some(wrong)).unwrap_err().to_string();
             assert!(error.contains("TRANSECT_TOKEN") && !error.contains(&format!("`{wrong}`")), "{error}");
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -25,6 +25,9 @@ use super::tls::Reloading;
 
 /// Longest TLS handshake, and longest wait for what opens HTTP/2.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Longest wait for a caller to read why it was refused, and most that it may send meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_DRAINED: u64 = 64 << 10;
 /// Bytes that open HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 /// At most one line in the log for so long about callers who are turned away.
@@ -151,7 +154,14 @@ async fn greet(
         None => Wire::Plain(stream),
         Some(tls) => {
             let acceptor = TlsAcceptor::from(tls.current());
-            let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(|_| late())??;
+            let shaken = timeout(HANDSHAKE, acceptor.accept(stream).into_fallible()).await.map_err(|_| late())?;
+            let stream = match shaken {
+                Ok(stream) => stream,
+                Err((error, stream)) => {
+                    linger(stream).await;
+                    return Err(error);
+                }
+            };
             let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
             peer.certificate = shown.map(|certificate| blake3::hash(certificate).to_hex().as_str().into());
             Wire::Tls(Box::new(stream))
@@ -163,6 +173,17 @@ async fn greet(
         Patience::Life(life) => (Box::pin(sleep(life)), None),
     };
     Ok(Connection { wire, peer, deadline: Some(deadline), _place: place })
+}
+
+/// Waits until a caller who was refused has read why: closing while it still sends would cut the alert off.
+async fn linger(mut stream: TcpStream) {
+    let drained = async {
+        stream.shutdown().await?;
+        let mut rest = (&mut stream).take(MOST_DRAINED);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = timeout(LINGER, drained).await;
 }
 
 fn late() -> io::Error {

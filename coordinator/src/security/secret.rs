@@ -19,8 +19,7 @@ pub struct SecretHash(pub [u8; 32]);
 impl Secret {
     /// Of 32 bytes from the system's source of randomness.
     pub fn from_random(bytes: &[u8; 32]) -> Self {
-        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-        Self(PREFIX.to_owned() + &digits.collect::<String>())
+        Self(PREFIX.to_owned() + &blake3::Hash::from_bytes(*bytes).to_hex())
     }
 
     /// What may be one: the prefix and 64 digits.
@@ -50,7 +49,7 @@ impl fmt::Debug for Secret {
 impl SecretHash {
     /// As the database holds it: 64 digits.
     pub fn digits(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 }
 

@@ -53,7 +53,7 @@ impl Default for Limits {
             streams: 256,
             calls: Rate { per_second: 5000.0, burst: 20_000.0 },
             open_calls: 50_000,
-            silence: Duration::from_secs(60),
+            silence: Duration::from_mins(1),
             recheck: Duration::from_secs(2),
             recheck_open: Duration::from_secs(20),
         }

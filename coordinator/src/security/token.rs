@@ -10,7 +10,7 @@ use crate::store::Timestamp;
 /// Longest name of a token, in bytes.
 const MAX_NAME: usize = 100;
 /// Longest life of a token.
-const MAX_LIFE: Duration = Duration::from_secs(10 * 366 * 86_400);
+const MAX_LIFE: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// A token, written `t-4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -93,10 +93,6 @@ impl Process {
         secret.reveal().to_owned()
     }
 
-    pub async fn revoke(&self, name: &str) {
-        self.store().await.revoke_token(name, SystemTime::now().into()).await.unwrap();
-    }
-
     /// An address of it under some name and scheme.
     pub fn url(&self, scheme: &str, host: &str) -> String {
         format!("{scheme}://{host}:{}", self.address.port())

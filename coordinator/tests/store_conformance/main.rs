@@ -12,6 +12,7 @@ mod scheduling;
 mod snapshots;
 mod submission;
 mod takeover;
+mod tokens;
 mod world;
 
 use std::sync::Arc;
@@ -170,6 +171,13 @@ macro_rules! claims {
         a_finer_grid_measures_only_what_it_adds,
         only_the_same_line_is_taken_over,
         a_half_measured_line_gives_what_it_has,
+    ],
+    tokens: [
+        a_token_is_found_by_its_hash_and_by_nothing_else,
+        a_name_is_taken_until_its_token_is_revoked,
+        a_use_is_noted_and_never_moved_back,
+        a_worker_has_the_owner_that_was_noted_first,
+        only_the_worker_that_holds_a_lease_writes_for_its_job,
     ],
     measures: [
         measures_are_stored_once_and_come_in_order,

@@ -127,6 +127,7 @@ pub(super) async fn heartbeat(
     let held: Vec<(i64, i64)> = sqlx::query_as(sql!("extend_leases"))
         .bind(json(&rows))
         .bind(now.plus(db.terms.lease).to_string())
+        .bind(worker.0)
         .fetch_all(&mut *tx)
         .await?;
     touch(&mut tx, db, worker, Some(state), now).await?;

@@ -34,6 +34,8 @@ struct Held {
     state: JobState,
     attempt: u32,
     failures: u32,
+    /// Who leased it last.
+    worker: Option<WorkerId>,
 }
 
 /// Why a row is not stored.
@@ -98,13 +100,16 @@ async fn specs(db: &Db, rows: &[ReportRow]) -> Result<HashMap<JobId, JobSpec>> {
 /// Keeps the jobs as they are for the length of the transaction, and says how they are.
 async fn held_jobs(tx: &mut Tx, mut specs: HashMap<JobId, JobSpec>) -> Result<HashMap<JobId, Held>> {
     let ids: BTreeSet<i64> = specs.keys().map(|id| id.0).collect();
-    let rows: Vec<(i64, String, i64, i64)> =
+    let rows: Vec<(i64, String, i64, i64, Option<i64>)> =
         sqlx::query_as(sql!("reported_jobs")).bind(json(&ids)).fetch_all(&mut **tx).await?;
     let mut held = HashMap::new();
-    for (id, state, attempt, failures) in rows {
+    for (id, state, attempt, failures, worker) in rows {
         let Some(spec) = specs.remove(&JobId(id)) else { continue };
         let state = word(&state, JobState::from_name)?;
-        held.insert(JobId(id), Held { spec, state, attempt: count(attempt)?, failures: count(failures)? });
+        held.insert(
+            JobId(id),
+            Held { spec, state, attempt: count(attempt)?, failures: count(failures)?, worker: worker.map(WorkerId) },
+        );
     }
     Ok(held)
 }
@@ -182,6 +187,10 @@ impl Report {
             return Ok(Err((RefusalReason::Unknown, format!("there is no job {}", row.job.job.0))));
         };
         let is_own = job.attempt == row.job.attempt.0;
+        if is_own && job.worker.is_some_and(|holder| holder != self.worker) {
+            let message = format!("attempt {} of job {} is another worker's", job.attempt, row.job.job.0);
+            return Ok(Err((RefusalReason::Stale, message)));
+        }
         if job.state != JobState::Leased || !is_own {
             // An answer that got lost is asked for again: what is there already counts as stored.
             if is_own && is_stored(&mut self.tx, job, row).await? {
