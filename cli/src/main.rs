@@ -34,6 +34,7 @@ mod suggest;
 mod summary;
 mod sweepfile;
 mod sweeps;
+mod token;
 mod watch;
 mod workers;
 
@@ -78,6 +79,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Token(args) => token::token(&global, output, args).await,
             Verb::Pause(args) => scheduling::pause(&global, output, args).await,
             Verb::Resume(args) => scheduling::resume(&global, output, args).await,
             Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,

@@ -216,6 +216,7 @@ fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str) -> Re
     Ok(Orders {
         program: find_worker()?,
         coordinator: coordinator.to_owned(),
+        access: global.access_variables(),
         devices: args.device.clone(),
         workers,
         threads,

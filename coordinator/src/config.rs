@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::artifacts::{ArtifactError, LEAST_SAFE_GRACE, Location};
 use crate::home::HomeError;
+use crate::security::{Security, TlsError};
 use crate::store::StoreError;
 
 /// Port of the gRPC services unless said otherwise.
@@ -31,6 +32,8 @@ pub struct Config {
     pub gc: Option<Duration>,
     /// Failed attempts, for reasons that lie in the machine, before a job is set aside; at least 1.
     pub max_attempts: u32,
+    /// Who may talk to it.
+    pub security: Security,
 }
 
 impl Config {
@@ -44,6 +47,7 @@ impl Config {
             artifacts: None,
             gc: None,
             max_attempts: 3,
+            security: Security::default(),
         }
     }
 
@@ -68,6 +72,9 @@ pub enum StartError {
     /// A setting out of range.
     #[error("{0}")]
     Config(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The home folder cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),

@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::time::timeout;
 use transect_common::job::{JobKind, JobState};
 
 use crate::metrics::Counts;
+use crate::security::metrics_need_a_reader;
 use crate::services::Shared;
 use crate::store::{self, StoreError};
 
@@ -27,14 +29,16 @@ transect-coordinator
 Sweeps are submitted and followed over gRPC, on another port.
 ";
 
-/// The pages of a coordinator.
-pub fn pages(shared: Shared) -> Router {
-    Router::new()
+/// The pages of a coordinator. `ask`: its numbers are for readers alone.
+pub fn pages(shared: Shared, ask: bool) -> Router {
+    let gate = shared.gate.clone();
+    let pages = Router::new()
         .route("/", get(async || INDEX))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(shared)
+        .with_state(shared);
+    if ask { pages.layer(from_fn_with_state(gate, metrics_need_a_reader)) } else { pages }
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {

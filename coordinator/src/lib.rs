@@ -9,6 +9,7 @@ pub mod home;
 mod http;
 mod maintenance;
 mod metrics;
+pub mod security;
 mod server;
 mod services;
 mod status;

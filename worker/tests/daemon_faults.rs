@@ -159,7 +159,7 @@ fn a_row_that_the_coordinator_finds_invalid_fails_the_attempt() {
 #[test]
 fn a_coordinator_that_cannot_store_checkpoints_fails_the_attempt_with_its_words() {
     let fake = Fake::start();
-    let _worker = Worker::start(&fake.url());
+    let _worker = Worker::start_with(&fake.url(), &["--store-patience", "1s"]);
     fake.state().refuse_artifacts = Some(Status::internal("the folder is gone; put it back"));
     fake.give(training(&tiny_run(1, 2), 1));
     let failure = fake.wait_failure(1);

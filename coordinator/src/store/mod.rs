@@ -15,6 +15,7 @@ mod failure;
 mod ids;
 mod sqlite;
 mod time;
+mod tokens;
 mod types;
 mod work;
 
@@ -31,6 +32,7 @@ pub use error::StoreError;
 pub use ids::*;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
+pub use tokens::Tokens;
 pub use types::*;
 pub use work::*;
 
@@ -54,7 +56,7 @@ impl Default for Terms {
 
 /// Everything that is asked of a database. Used as `Arc<dyn Store>`.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Tokens {
     /// Stores a sweep with its runs, lines and jobs, or finds the one that was submitted with the same key.
     ///
     /// Runs and jobs that earlier sweeps stored are shared: what is done stays done, what was cancelled is queued again,

@@ -17,7 +17,7 @@ use transect_common::pb::{GetArtifactRequest, PutRequest, StatRequest};
 
 use super::backoff::Backoff;
 use super::cache::Cache;
-use super::session::{Session, is_passing, sentence, within};
+use super::session::{Session, is_passing, sentence};
 
 /// Bytes of one chunk.
 const CHUNK: usize = 1 << 20;
@@ -25,10 +25,8 @@ const CHUNK: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After the last byte of an upload its answer is waited for so long: the coordinator may have to send it on.
 const STORING: Duration = Duration::from_mins(10);
-/// A coordinator that fails, or sends spoilt bytes, is asked so often before the attempt fails.
+/// Bytes that do not fit together are asked for, or sent, so often before the attempt fails.
 const TRIES: u32 = 5;
-/// A full artifact store is given so long to be emptied.
-const FULL: Duration = Duration::from_hours(1);
 
 /// An artifact could not be moved.
 #[derive(Debug, thiserror::Error)]
@@ -61,22 +59,34 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// Lends an artifact from the cache, fetching it first where needed. Waits for a coordinator that is away.
-pub async fn fetch(session: &Session, cache: &Arc<Cache>, digest: &ArtifactDigest) -> Result<PathBuf, TransferError> {
+/// Lends an artifact from the cache, fetching it first where needed. Waits for a coordinator that is away, and for `patience`
+/// for one that is there and cannot. A disk that is full is cleared of what is not in use, once.
+pub async fn fetch(
+    session: &Session,
+    cache: &Arc<Cache>,
+    digest: &ArtifactDigest,
+    patience: Duration,
+) -> Result<PathBuf, TransferError> {
     let (here, name) = (Arc::clone(cache), digest.clone());
     let lent = blocking(move || here.lend(&name)).await.map_err(disk(&cache.lent(digest)))?;
     if let Some(path) = lent {
         return Ok(path);
     }
     let part = cache.scratch().join(format!("{digest}.part"));
-    let (mut backoff, mut have) = (Backoff::default(), 0);
+    let (mut backoff, mut spoilt, mut has_made_room, mut have) = (Backoff::default(), 0, false, 0);
+    let began = Instant::now();
     loop {
         match download(session, digest, &part).await {
             Ok(()) => break,
-            // A coordinator that is away is waited for; one that is there and cannot gets a few tries.
             Err(TransferError::Refused(status)) if is_away(&status) => {}
-            Err(TransferError::Refused(status)) if is_passing(&status) && backoff.failures() + 1 < TRIES => {}
-            Err(TransferError::Mismatch) if backoff.failures() + 1 < TRIES => {}
+            Err(TransferError::Refused(status)) if is_passing(&status) && began.elapsed() < patience => {}
+            Err(TransferError::Mismatch) if spoilt + 1 < TRIES => spoilt += 1,
+            Err(TransferError::Disk { source, .. }) if is_full(&source) && !has_made_room => {
+                has_made_room = true;
+                tracing::warn!("the disk of the cache is full; everything that is not in use is dropped");
+                let here = Arc::clone(cache);
+                blocking(move || here.make_room()).await.map_err(disk(&part))?;
+            }
             Err(error) => return Err(error),
         }
         let now = tokio::fs::metadata(&part).await.map_or(0, |metadata| metadata.len());
@@ -90,13 +100,13 @@ pub async fn fetch(session: &Session, cache: &Arc<Cache>, digest: &ArtifactDiges
     blocking(move || here.adopt(&name, &file)).await.map_err(disk(&part))
 }
 
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
+}
+
 /// True for a failure of the connection or of what lies behind the coordinator, which is waited for.
 fn is_away(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded)
-}
-
-fn slow(_: tokio::time::error::Elapsed) -> Status {
-    Status::deadline_exceeded("the transfer stands still")
 }
 
 /// Brings what is missing of `part`. Bytes that turn out wrong are removed.
@@ -134,6 +144,7 @@ async fn receive(
     part: &Path,
 ) -> Result<(), TransferError> {
     let request = GetArtifactRequest { artifact: digest.to_string(), offset: hasher.count() };
+    let slow = |_| session.too_slow("the download stands still");
     let mut service = session.artifacts();
     let answer = tokio::time::timeout(PATIENCE, service.get(request)).await.map_err(slow)??;
     let mut chunks = answer.into_inner();
@@ -144,8 +155,14 @@ async fn receive(
     Ok(())
 }
 
-/// Stores the file with the coordinator. Waits for one that is away, and for a full one to be emptied.
-pub async fn upload(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<(), TransferError> {
+/// Stores the file with the coordinator. Waits for one that is away, and for `patience` for one whose store is full or
+/// fails.
+pub async fn upload(
+    session: &Session,
+    digest: &ArtifactDigest,
+    path: &Path,
+    patience: Duration,
+) -> Result<(), TransferError> {
     let mut backoff = Backoff::default();
     let began = Instant::now();
     loop {
@@ -153,22 +170,27 @@ pub async fn upload(session: &Session, digest: &ArtifactDigest, path: &Path) -> 
             Err(TransferError::Refused(status)) => status,
             done => return done,
         };
-        if !is_waited_for(&status, backoff.failures() + 1, began.elapsed()) {
+        if !is_waited_for(&status, backoff.failures() + 1, began.elapsed(), patience) {
             return Err(status.into());
         }
-        tracing::warn!(artifact = digest.short(), error = sentence(&status), "the upload failed; trying again");
+        if backoff.failures() == 0 {
+            tracing::warn!(
+                artifact = digest.short(),
+                error = sentence(&status),
+                "an upload failed; trying until it is done"
+            );
+        }
         backoff.wait().await;
     }
 }
 
 /// Whether an upload that failed for the `failures`-th time, so long after its beginning, is tried again.
-fn is_waited_for(status: &Status, failures: u32, since: Duration) -> bool {
+fn is_waited_for(status: &Status, failures: u32, since: Duration, patience: Duration) -> bool {
     match status.code() {
         _ if is_away(status) => true,
-        Code::ResourceExhausted => since < FULL,
         // The coordinator kept other bytes than these, or none any more: it is asked anew.
         Code::DataLoss | Code::OutOfRange => failures < TRIES,
-        _ => is_passing(status) && failures < TRIES,
+        _ => is_passing(status) && since < patience,
     }
 }
 
@@ -177,7 +199,7 @@ async fn put(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<
     let len = file.metadata().await.map_err(disk(path))?.len();
     let mut service = session.artifacts();
     let request = StatRequest { artifact: digest.to_string(), keep: true };
-    let there = within(PATIENCE, service.stat(request)).await?;
+    let there = session.within(PATIENCE, service.stat(request)).await?;
     if there.exists && there.bytes == len {
         return Ok(());
     }
@@ -188,7 +210,7 @@ async fn put(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<
     // When sending fails the call is dropped, which the coordinator sees as a stream that broke, not one that ended.
     tokio::select! {
         answer = call => answer.map(|_| ()).map_err(TransferError::from),
-        failure = send(digest, file, (offset, len), sender) => Err(match failure {
+        failure = send(session, digest, file, (offset, len), sender) => Err(match failure {
             Err(error) => disk(path)(error),
             Ok(status) => status.into(),
         }),
@@ -197,6 +219,7 @@ async fn put(session: &Session, digest: &ArtifactDigest, path: &Path) -> Result<
 
 /// Sends a file, and then waits: it is for the other side to answer. Returns only what goes wrong.
 async fn send(
+    session: &Session,
     digest: &ArtifactDigest,
     mut file: tokio::fs::File,
     (offset, len): (u64, u64),
@@ -215,7 +238,7 @@ async fn send(
             Ok(Ok(())) => {}
             // The coordinator has ended the call: its answer says why.
             Ok(Err(_)) => break,
-            Err(elapsed) => return Ok(slow(elapsed)),
+            Err(_) => return Ok(session.too_slow("the upload stands still")),
         }
     }
     drop(sender);
@@ -230,12 +253,14 @@ mod tests {
     #[test]
     fn a_store_that_is_away_or_full_costs_time_and_a_wrong_answer_a_few_tries() {
         let hour = Duration::from_hours(1);
-        let waits = |status: Status, failures, since| is_waited_for(&status, failures, since);
+        let waits = |status: Status, failures, since| is_waited_for(&status, failures, since, hour);
         assert!(waits(Status::unavailable("the store is gone"), 1000, 24 * hour));
-        assert!(waits(Status::resource_exhausted("full"), 1000, hour - Duration::from_secs(1)));
-        assert!(!waits(Status::resource_exhausted("full"), 1000, hour));
-        for passing in [Status::internal(""), Status::aborted(""), Status::data_loss(""), Status::out_of_range("")] {
-            assert!(waits(passing.clone(), TRIES - 1, hour) && !waits(passing, TRIES, hour));
+        for passing in [Status::resource_exhausted("full"), Status::internal(""), Status::aborted("")] {
+            assert!(waits(passing.clone(), 1000, hour - Duration::from_secs(1)));
+            assert!(!waits(passing, 1000, hour));
+        }
+        for spoilt in [Status::data_loss(""), Status::out_of_range("")] {
+            assert!(waits(spoilt.clone(), TRIES - 1, hour) && !waits(spoilt, TRIES, hour));
         }
         assert!(!waits(Status::invalid_argument(""), 1, Duration::ZERO));
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::broadcast;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -47,6 +48,14 @@ pub struct State {
     pub refuse: BTreeMap<Key, &'static str>,
     /// Artifacts are refused with this.
     pub refuse_artifacts: Option<Status>,
+    /// Snapshots are refused with this reason.
+    pub refuse_snapshots: Option<&'static str>,
+    /// Time between heartbeats in milliseconds, if not 200.
+    pub heartbeat_ms: Option<u64>,
+    /// Streams of signals that were opened; they are not known when this is absent.
+    pub signals: Option<usize>,
+    /// What lease requests said of the time that is left.
+    pub seconds_left: Vec<f64>,
     /// After so many refusals it takes them again.
     pub refusals: Option<u32>,
     /// Parts of uploads that were cut.
@@ -98,6 +107,17 @@ impl State {
         self.rows_of(job).into_iter().filter_map(point).collect()
     }
 
+    /// The latest snapshot of a job, as a lease offers it.
+    pub fn snapshot(&self, job: u64) -> Option<Snapshot> {
+        let rows = self.rows_of(job);
+        rows.into_iter().rev().find_map(|row| match row.clone() {
+            Row::Snapshot(SnapshotRow { artifact, bytes, step, threads }) => {
+                Some(Snapshot { artifact, bytes, step, threads })
+            }
+            _ => None,
+        })
+    }
+
     /// Checkpoints of a job.
     pub fn checkpoints(&self, job: u64) -> Vec<TaggedArtifact> {
         let checkpoint = |row: &Row| match row {
@@ -112,22 +132,37 @@ impl State {
 pub struct Fake {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    wake: broadcast::Sender<()>,
     runtime: Option<Runtime>,
 }
 
 impl Fake {
     pub fn start() -> Self {
+        Self::start_with(Arc::default(), broadcast::channel(16).0)
+    }
+
+    /// Another coordinator of the same store.
+    pub fn beside(&self) -> Self {
+        Self::start_with(Arc::clone(&self.state), self.wake.clone())
+    }
+
+    fn start_with(state: Arc<Mutex<State>>, wake: broadcast::Sender<()>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut fake = Self { address, state: Arc::default(), runtime: None };
+        let mut fake = Self { address, state, wake, runtime: None };
         fake.serve(listener);
         fake
+    }
+
+    /// Asks every worker for a heartbeat.
+    pub fn wake(&self) {
+        self.wake.send(()).unwrap();
     }
 
     fn serve(&mut self, listener: std::net::TcpListener) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let service = Service(Arc::clone(&self.state));
+        let service = Service(Arc::clone(&self.state), self.wake.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -183,7 +218,7 @@ impl Fake {
 }
 
 #[derive(Clone)]
-struct Service(Arc<Mutex<State>>);
+struct Service(Arc<Mutex<State>>, broadcast::Sender<()>);
 
 impl Service {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,12 +239,14 @@ impl WorkerService for Service {
         state.registrations += 1;
         let worker_id = format!("w-{}", state.registrations);
         state.workers.insert(worker_id.clone(), request.into_inner().info.unwrap());
-        Ok(Response::new(RegisterResponse { worker_id, lease_ms: 600, heartbeat_ms: 200 }))
+        let heartbeat_ms = state.heartbeat_ms.unwrap_or(200);
+        Ok(Response::new(RegisterResponse { worker_id, lease_ms: 3 * heartbeat_ms, heartbeat_ms }))
     }
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
         let request = request.into_inner();
-        for _ in 0..100 {
+        self.state().seconds_left.extend(request.seconds_left);
+        for _ in 0..request.wait_seconds * 50 {
             {
                 let mut state = self.known(&request.worker_id)?;
                 state.cached_runs.clone_from(&request.cached_runs);
@@ -244,7 +281,10 @@ impl WorkerService for Service {
         for (place, row) in rows.into_iter().enumerate() {
             let job = row.job.unwrap();
             let (key, row) = ((job.job_id, job.attempt), row.row.unwrap());
-            let reason = state.refuse.get(&key).copied();
+            let reason = match row {
+                Row::Snapshot(_) => state.refuse_snapshots.or_else(|| state.refuse.get(&key).copied()),
+                _ => state.refuse.get(&key).copied(),
+            };
             // A coordinator that finds points invalid still takes the news that the attempt failed.
             let reason = reason.filter(|reason| !(*reason == "invalid" && matches!(row, Row::Failed(_))));
             if let Some(reason) = reason {
@@ -265,10 +305,18 @@ impl WorkerService for Service {
         Ok(Response::new(ReportResponse { stored, refused }))
     }
 
-    type SignalsStream = tokio_stream::Pending<Result<SignalsResponse, Status>>;
+    type SignalsStream = Pin<Box<dyn Stream<Item = Result<SignalsResponse, Status>> + Send>>;
 
-    async fn signals(&self, _: Request<SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
-        Ok(Response::new(tokio_stream::pending()))
+    async fn signals(&self, request: Request<SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
+        let mut state = self.known(&request.into_inner().worker_id)?;
+        let Some(opened) = &mut state.signals else { return Err(Status::unimplemented("an older coordinator")) };
+        *opened += 1;
+        let mut wake = self.1.subscribe();
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(
+            async move { while wake.recv().await.is_ok() && sender.send(Ok(SignalsResponse {})).await.is_ok() {} },
+        );
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
     }
 
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
