@@ -1,5 +1,4 @@
 //! `transect gc` on a home folder of its own.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -119,9 +119,9 @@ pub async fn collect(
             };
             if is_old(garbage.stored, began, terms.grace) { old.push(garbage) } else { young.push(garbage.artifact) }
         }
-        let named = names.named(&young).await?.len() as u64;
-        totals.named += named;
-        totals.young += young.len() as u64 - named;
+        let young_named = names.named(&young).await?.len() as u64;
+        totals.named += young_named;
+        totals.young += young.len() as u64 - young_named;
         let seen = old.len() as u64;
         let unnamed = without_named(names, old).await?;
         totals.named += seen - unnamed.len() as u64;
@@ -167,8 +167,8 @@ async fn without_named(names: &dyn Names, garbage: Vec<Garbage>) -> Result<Vec<G
         return Ok(garbage);
     }
     let all: Vec<ArtifactDigest> = garbage.iter().map(|garbage| garbage.artifact.clone()).collect();
-    let named = names.named(&all).await?;
-    Ok(garbage.into_iter().filter(|garbage| !named.contains(&garbage.artifact)).collect())
+    let needed = names.named(&all).await?;
+    Ok(garbage.into_iter().filter(|garbage| !needed.contains(&garbage.artifact)).collect())
 }
 
 /// Removes a batch: its list first, then a last look at each, then the deletions, and the list goes.
@@ -183,7 +183,7 @@ async fn remove(
     let began = Instant::now();
     let since = now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let list = doomed().join(format!("{since}-{}-{number}", std::process::id()));
-    let text: String = batch.iter().map(|garbage| format!("{}\n", garbage.artifact)).collect();
+    let text = batch.iter().map(|garbage| garbage.artifact.as_str()).collect::<Vec<_>>().join("\n");
     let write_error = |e: &object_store::Error| artifacts.refused("write", format!("{}/{list}", artifacts.location), e);
     artifacts.objects.put(&list, text.into()).await.map_err(|e| write_error(&e))?;
     let removed = remove_listed(artifacts, names, batch, grace, now, began).await;

@@ -117,7 +117,7 @@ impl Artifacts {
                 tracing::warn!(%error, "starting without the artifact store");
             }
             Err(_) => {
-                tracing::warn!(place = %artifacts.location, "the artifact store does not answer; starting without it")
+                tracing::warn!(place = %artifacts.location, "the artifact store does not answer; starting without it");
             }
             Ok(done) => done?,
         }

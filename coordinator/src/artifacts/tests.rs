@@ -140,13 +140,13 @@ async fn what_is_old_and_not_named_goes_and_a_dry_run_says_so() {
     for bytes in [b"named", b"young", b"old 1", b"old 2"] {
         put(&store, bytes).await.unwrap();
     }
-    let [named, old1, old2] = [b"named", b"old 1", b"old 2"].map(|bytes| ArtifactDigest::of(bytes));
-    for artifact in [&named, &old1, &old2] {
+    let [needed, old1, old2] = [b"named", b"old 1", b"old 2"].map(|bytes| ArtifactDigest::of(bytes));
+    for artifact in [&needed, &old1, &old2] {
         age(&store, artifact, HOUR);
     }
     fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
     let names = meanwhile(|_| stream::empty().boxed());
-    names.named.lock().unwrap().insert(named.clone());
+    names.named.lock().unwrap().insert(needed.clone());
     for dry_run in [true, false] {
         let (mut removed, totals) = run(&store, &names, dry_run).await;
         removed.sort();
@@ -155,7 +155,7 @@ async fn what_is_old_and_not_named_goes_and_a_dry_run_says_so() {
         assert_eq!((removed, totals), (expected, Totals { named: 1, young: 1, removed: 2, bytes: 10 }));
     }
     assert_eq!(run(&store, &names, false).await.1, Totals { named: 1, young: 1, removed: 0, bytes: 0 });
-    assert_eq!(store.read(&named).await.unwrap(), b"named");
+    assert_eq!(store.read(&needed).await.unwrap(), b"named");
     assert!(folder.path().join("notes.txt").exists());
     assert_eq!(fs::read_dir(folder.path().join("gc/doomed")).unwrap().count(), 0);
 }

@@ -1,4 +1,5 @@
 //! Artifacts in a bucket of a real S3 server.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod server;
 

@@ -202,7 +202,7 @@ async fn a_collection_removes_what_nothing_names_and_nothing_else() {
     worker.finish(&held).await;
     worker.finish_all().await;
     let (would, _) = collect(&server, true, 0).await.unwrap();
-    assert_eq!(would, [orphan.clone()]);
+    assert_eq!(would, std::slice::from_ref(&orphan));
     assert!(stat(&server, &orphan).await.exists);
     let (removed, totals) = collect(&server, false, 0).await.unwrap();
     assert_eq!((removed, totals.removed_bytes), (vec![orphan.clone()], 14));
