@@ -31,6 +31,7 @@ pub fn needs(path: &str) -> Option<Need> {
         ("transect.v1.ArtifactService", "Get" | "Stat") => Need::AnyOf(&[Scope::Read, Scope::Work]),
         // Checkpoints are uploaded by workers, and by whoever imports some.
         ("transect.v1.ArtifactService", "Put") => Need::AnyOf(&[Scope::Submit, Scope::Work]),
+        ("transect.v1.ArtifactService", "CollectGarbage") => ADMIN,
         ("transect.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken") => ADMIN,
         ("grpc.health.v1.Health", _) => Need::Nothing,
         ("grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection", _) => Need::Known,
