@@ -151,7 +151,9 @@ impl WorkerService for Service {
                     format!("a report has at most {MAX_REPORT} rows and {MAX_REPORT_BYTES} bytes; send several");
                 return Err(invalid("row", message));
             }
-            if requests.first().is_some_and(|first: &pb::ReportRequest| first.worker_id != request.worker_id) {
+            // Only the first message has to name the worker.
+            let others = |first: &pb::ReportRequest| first.worker_id != request.worker_id;
+            if !request.worker_id.is_empty() && requests.first().is_some_and(others) {
                 return Err(invalid("worker_id", "all rows of a report are one worker's"));
             }
             self.shared.metrics.add_report_bytes(request.encoded_len());

@@ -138,9 +138,10 @@ impl Worker {
     }
 
     pub async fn report(&mut self, rows: Vec<(pb::JobAttempt, Row)>) -> pb::ReportResponse {
-        let worker_id = self.id.clone();
-        let requests = rows.into_iter().map(move |(job, row)| pb::ReportRequest {
-            worker_id: worker_id.clone(),
+        // Like the real worker, it says who it is in the first message only.
+        let names = std::iter::once(self.id.clone()).chain(std::iter::repeat(String::new()));
+        let requests = names.zip(rows).map(|(worker_id, (job, row))| pb::ReportRequest {
+            worker_id,
             job: Some(job),
             row: Some(row),
         });
