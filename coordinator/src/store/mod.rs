@@ -10,9 +10,12 @@
 
 mod apart;
 mod check;
+mod copy;
 mod error;
 mod failure;
 mod ids;
+mod place;
+mod postgres;
 mod sqlite;
 mod time;
 mod types;
@@ -28,7 +31,10 @@ use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
 pub use error::StoreError;
+pub use copy::{Copied, copy};
 pub use ids::*;
+pub use place::{NoStorePlace, StorePlace};
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use types::*;

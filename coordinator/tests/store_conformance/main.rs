@@ -7,6 +7,8 @@ mod fences;
 mod graph;
 mod leases;
 mod measures;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod queries;
 mod submission;
 mod world;
@@ -14,11 +16,18 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use transect_coordinator::store::{SqliteStore, Terms};
+use transect_coordinator::store::{PostgresStore, SqliteStore, Terms};
 use world::{LEASE_SECONDS, MAX_ATTEMPTS, World};
 
-/// Runs every claim against a store that `$open` makes: an async function that returns the store and what keeps it alive.
+/// Every claim against each of the stores. A store is opened by an async function that returns it and what keeps it alive.
 macro_rules! conformance {
+    ($($claims:tt)+) => {
+        on_store!(sqlite_store, crate::sqlite, $($claims)+);
+        on_store!(postgres_store, crate::postgres, $($claims)+);
+    };
+}
+
+macro_rules! on_store {
     ($store:ident, $open:path, $($topic:ident: [$($claim:ident,)+],)+) => {
         mod $store {
             $(mod $topic {
@@ -34,16 +43,23 @@ macro_rules! conformance {
     };
 }
 
+fn terms() -> Terms {
+    Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS }
+}
+
 async fn sqlite() -> (World, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
-    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
-    let store = SqliteStore::open(&home.path().join("transect.db"), terms).await.unwrap();
+    let store = SqliteStore::open(&home.path().join("transect.db"), terms()).await.unwrap();
     (World::new(Arc::new(store)), home)
 }
 
+async fn postgres() -> (World, ()) {
+    let url = postgres_server::server().await.database().await;
+    let store = PostgresStore::open(&format!("{url}&connections=8"), terms()).await.unwrap();
+    (World::new(Arc::new(store)), ())
+}
+
 conformance!(
-    sqlite_store,
-    crate::sqlite,
     submission: [
         a_sweep_is_stored_whole,
         the_same_key_gives_the_same_sweep,
