@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{cancel, export, import, models, plan, report, results, run, status, submit, suggest, sweeps, watch};
+use crate::{
+    cancel, export, import, models, plan, report, results, run, scheduling, status, submit, suggest, sweeps, watch,
+};
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
 /// checkpoints, and stores every point in a database.
@@ -99,10 +101,20 @@ pub enum Verb {
     Cancel(cancel::CancelArgs),
     /// Queue a sweep's failed jobs again
     Retry(cancel::RetryArgs),
+    /// Hold a sweep back: none of its jobs begins any more
+    Pause(scheduling::SweepArgs),
+    /// Let a paused sweep go on
+    Resume(scheduling::SweepArgs),
+    /// Change a sweep's priority, share or limit of workers
+    Adjust(scheduling::AdjustArgs),
+    /// Say why a job is not running, or what it is doing
+    Explain(scheduling::ExplainArgs),
     /// List sweeps, newest first
     Sweeps(sweeps::SweepsArgs),
     /// List workers
     Workers,
+    /// Give a worker work again that was set aside because jobs failed on it
+    Release(scheduling::ReleaseArgs),
     /// List architectures, or the layers and tensors of one
     Models(models::ModelsArgs),
     /// Store checkpoints that were trained elsewhere

@@ -38,6 +38,11 @@ pub fn sweep(s: &pb::Sweep) -> Value {
         "points_expected": s.points_expected,
         "train_jobs": s.train_jobs,
         "train_done": s.train_done,
+        "priority": s.priority,
+        "share": s.share,
+        "max_workers": s.max_workers,
+        "workers": s.workers,
+        "seconds_left": s.seconds_left,
     })
 }
 
@@ -145,6 +150,7 @@ pub fn worker(w: &pb::Worker) -> Value {
             "cpu_capability": i.cpu_capability,
             "threads": i.threads,
             "version": i.version,
+            "labels": i.labels,
         })
     });
     json!({
@@ -156,6 +162,8 @@ pub fn worker(w: &pb::Worker) -> Value {
         "seen_at": w.seen_at,
         "leased": w.leased,
         "done": w.done,
+        "failures": w.failures,
+        "quarantined_until": w.quarantined_until,
     })
 }
 

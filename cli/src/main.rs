@@ -25,6 +25,7 @@ mod progress;
 mod report;
 mod results;
 mod run;
+mod scheduling;
 mod signals;
 mod status;
 mod submit;
@@ -76,6 +77,11 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Pause(args) => scheduling::pause(&global, output, args).await,
+            Verb::Resume(args) => scheduling::resume(&global, output, args).await,
+            Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,
+            Verb::Explain(args) => scheduling::explain(&global, output, args).await,
+            Verb::Release(args) => scheduling::release(&global, output, args).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
             Verb::Models(args) => models::models(output, &args),

@@ -22,7 +22,7 @@ const SHOWN_DOING: usize = 68;
 const TRAINING_COST: f64 = 3.0;
 
 /// What was left to do when following began; only the proportion of the two matters.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
     /// Images x epochs of the runs to train.
     pub training_images: u64,
@@ -80,6 +80,11 @@ impl Meter {
     }
 
     fn left(&self, now: Instant) -> Option<Duration> {
+        if self.work == Work::default()
+            && let Some(seconds) = self.latest.seconds_left
+        {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
         let (began, first) = self.first.as_ref()?;
         let elapsed = now.duration_since(*began);
         let share = self.share_done(first);

@@ -13,6 +13,7 @@ use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
 use crate::json;
 use crate::output::{Output, counted, grouped, table};
+use crate::scheduling::standing;
 use crate::sweeps::{newest, seconds};
 
 /// Failed jobs that are shown in full.
@@ -30,16 +31,20 @@ pub async fn status(global: &Global, output: Output, args: StatusArgs) -> Outcom
     let session = Session::open(global, Need::Database).await?;
     let found = read(&mut session.sweeps(), args.sweep).await;
     session.close().await;
-    let (sweep, jobs) = found?;
-    let failed: Vec<&pb::Job> = jobs.iter().filter(|job| job.state == "failed").collect();
+    let (sweep, totals, failed) = found?;
+    let failed: Vec<&pb::Job> = failed.iter().collect();
     if output.is_json() {
         let failed: Value = failed.into_iter().map(json::job).collect();
-        return output.json(&json!({ "sweep": json::sweep(&sweep), "models": tally_json(&jobs), "failed": failed }));
+        return output.json(&json!({ "sweep": json::sweep(&sweep), "models": tally_json(&totals), "failed": failed }));
     }
     output.text(&headline(&sweep))?;
     let finished = sweep.finished_at.as_deref().map(|at| format!(", ended {}", seconds(at))).unwrap_or_default();
     output.text(&format!("submitted {}{finished} (UTC)", seconds(&sweep.submitted_at)))?;
-    output.text(&format!("\n{}", tally(&jobs)))?;
+    let standing = standing(&sweep);
+    if !standing.is_empty() {
+        output.text(&standing)?;
+    }
+    output.text(&format!("\n{}", tally(&totals)))?;
     if !failed.is_empty() {
         output.text(&format!("\n{}", failures(&failed, SHOWN_FAILURES)))?;
         output.note(&format!("\n`transect retry {}` queues them again.", sweep.name));
@@ -50,15 +55,19 @@ pub async fn status(global: &Global, output: Output, args: StatusArgs) -> Outcom
 async fn read(
     client: &mut SweepServiceClient<Channel>,
     sweep: Option<String>,
-) -> Result<(pb::Sweep, Vec<pb::Job>), Failure> {
+) -> Result<(pb::Sweep, Vec<pb::JobTotals>, Vec<pb::Job>), Failure> {
     let sweep = match sweep {
-        Some(sweep) => client.get(pb::GetRequest { sweep }).await?.into_inner().sweep.unwrap_or_default(),
-        None => newest(client, 1).await?.pop().ok_or_else(|| {
-            Failure::NotFound("no sweep was submitted yet: `transect run SWEEP.toml` begins".to_owned())
-        })?,
+        Some(sweep) => sweep,
+        None => {
+            let newest = newest(client, 1).await?.pop();
+            let none = "no sweep was submitted yet: `transect run SWEEP.toml` begins";
+            newest.ok_or_else(|| Failure::NotFound(none.to_owned()))?.sweep_id
+        }
     };
-    let jobs = jobs(client, &sweep.sweep_id, "").await?;
-    Ok((sweep, jobs))
+    let answer = client.get(pb::GetRequest { sweep }).await?.into_inner();
+    let sweep = answer.sweep.unwrap_or_default();
+    let failed = if sweep.failed == 0 { vec![] } else { jobs(client, &sweep.sweep_id, "failed").await? };
+    Ok((sweep, answer.totals, failed))
 }
 
 /// All jobs of a sweep, or those in one state.
@@ -103,36 +112,36 @@ struct Tally {
     cancelled: u64,
 }
 
-fn tallies(jobs: &[pb::Job]) -> Vec<Tally> {
+fn tallies(totals: &[pb::JobTotals]) -> Vec<Tally> {
     let mut tallies: Vec<Tally> = vec![];
-    for job in jobs {
-        let at = tallies.iter().position(|t| t.model == job.model).unwrap_or_else(|| {
-            tallies.push(Tally { model: job.model.clone(), ..Tally::default() });
+    for totals in totals {
+        let at = tallies.iter().position(|t| t.model == totals.model).unwrap_or_else(|| {
+            tallies.push(Tally { model: totals.model.clone(), ..Tally::default() });
             tallies.len() - 1
         });
         let tally = &mut tallies[at];
-        let (done, all) = if job.kind == "train" { &mut tally.train } else { &mut tally.line };
-        *all += 1;
-        *done += u64::from(job.state == "done");
-        tally.leased += u64::from(job.state == "leased");
-        tally.failed += u64::from(job.state == "failed");
-        tally.cancelled += u64::from(job.state == "cancelled");
+        let (done, all) = if totals.kind == "train" { &mut tally.train } else { &mut tally.line };
+        *all += totals.jobs;
+        *done += totals.done;
+        tally.leased += totals.leased;
+        tally.failed += totals.failed;
+        tally.cancelled += totals.cancelled;
     }
     tallies
 }
 
-fn tally(jobs: &[pb::Job]) -> String {
+fn tally(totals: &[pb::JobTotals]) -> String {
     let of =
         |(done, all): (u64, u64)| if all == 0 { "-".into() } else { format!("{}/{}", grouped(done), grouped(all)) };
     let row = |t: &Tally| {
         let counts = [t.leased, t.failed, t.cancelled].map(grouped);
         [t.model.clone(), of(t.train), of(t.line)].into_iter().chain(counts).collect()
     };
-    let rows = tallies(jobs).iter().map(row).collect();
+    let rows = tallies(totals).iter().map(row).collect();
     table(&["model", "trained", "lines", "under way", "failed", "cancelled"], &[1, 2, 3, 4, 5], rows)
 }
 
-fn tally_json(jobs: &[pb::Job]) -> Value {
+fn tally_json(totals: &[pb::JobTotals]) -> Value {
     let row = |t: &Tally| {
         json!({
             "model": t.model,
@@ -145,7 +154,7 @@ fn tally_json(jobs: &[pb::Job]) -> Value {
             "cancelled": t.cancelled,
         })
     };
-    tallies(jobs).iter().map(row).collect()
+    tallies(totals).iter().map(row).collect()
 }
 
 /// `train mlp seed 1`, `line lenet5 seed 0 conv1`.
@@ -202,8 +211,15 @@ mod tests {
 
     #[test]
     fn jobs_are_counted_by_model() {
-        let jobs = [job("train", "done", None, ""), job("line", "done", None, ""), job("line", "failed", None, "")];
-        let text = tally(&jobs);
+        let totals = |kind: &str, jobs, done, failed| pb::JobTotals {
+            kind: kind.into(),
+            model: "mlp".into(),
+            jobs,
+            done,
+            failed,
+            ..Default::default()
+        };
+        let text = tally(&[totals("line", 2, 1, 1), totals("train", 1, 1, 0)]);
         assert_eq!(
             text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
             ["mlp", "1/1", "1/2", "0", "1", "0"]

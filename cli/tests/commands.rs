@@ -4,7 +4,7 @@ mod support;
 
 use support::Bench;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 22] = [
     "run",
     "plan",
     "submit",
@@ -16,6 +16,11 @@ const VERBS: [&str; 17] = [
     "suggest",
     "cancel",
     "retry",
+    "pause",
+    "resume",
+    "adjust",
+    "explain",
+    "release",
     "sweeps",
     "workers",
     "models",
@@ -182,7 +187,7 @@ fn a_sweep_is_submitted_once_cancelled_and_queued_again() {
     assert_eq!(bench.json(&["retry", "x"])["queued"], 0);
     assert_eq!(bench.json(&["retry", "x", "--cancelled"])["queued"], 8);
 
-    for verb in ["status", "watch", "results", "plot", "report", "suggest", "cancel", "retry"] {
+    for verb in ["status", "watch", "results", "plot", "report", "suggest", "cancel", "retry", "pause", "resume"] {
         let ran = bench.run(&[verb, "nothing"]);
         assert_eq!(ran.code, 4, "{verb}: {}", ran.stderr);
         assert!(ran.stderr.contains("nothing"), "{verb}: {}", ran.stderr);

@@ -7,6 +7,7 @@ pub mod artifacts;
 mod config;
 pub mod home;
 mod http;
+mod maintenance;
 mod metrics;
 mod server;
 mod services;

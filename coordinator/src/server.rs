@@ -12,7 +12,7 @@ use axum::middleware::from_fn_with_state;
 use futures::future::Either;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -29,9 +29,10 @@ use crate::artifacts::Artifacts;
 use crate::config::{Config, StartError};
 use crate::home::{Home, HomeLock};
 use crate::http;
+use crate::maintenance;
 use crate::metrics::{Metrics, count_call};
 use crate::services::{Shared, artifacts, sweeps, workers};
-use crate::store::{SqliteStore, Store, StoreError, Terms, Timestamp};
+use crate::store::{SqliteStore, Store, StoreError, Terms};
 
 /// Largest message that is received. Sweep files have at most 1 MiB and chunks of artifacts likewise; what is above that
 /// and below this limit is answered with a sentence rather than with a cut stream.
@@ -136,7 +137,7 @@ async fn serve(shared: Shared, grpc: TcpListener, http: Option<TcpListener>, loc
     let health = HealthReporter::new();
     set_health(&health, ServingStatus::Serving).await;
 
-    let maintenance = tokio::spawn(maintain(shared.clone()));
+    let maintenance = tokio::spawn(maintenance::maintain(shared.clone()));
     let pages_stop = CancellationToken::new();
     let pages = match http {
         Some(listener) => {
@@ -234,35 +235,6 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
         .include_reflection_service(false)
-}
-
-/// Looks for leases that ran out, four times in the length of one.
-async fn maintain(shared: Shared) {
-    let mut ticks = interval((shared.lease / 4).max(Duration::from_millis(10)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = expire(&*shared.store, &shared.metrics, SystemTime::now().into()).await {
-            warn!(%error, "could not look for leases that ran out; trying again");
-        }
-    }
-}
-
-/// Queues the jobs whose leases have run out at `now`.
-async fn expire(store: &dyn Store, metrics: &Metrics, now: Timestamp) -> Result<(), StoreError> {
-    let expired = store.expire(now).await?;
-    metrics.add_leases_expired(expired.len() as u64);
-    for lease in expired {
-        warn!(
-            job = lease.job.0,
-            attempt = lease.attempt.0,
-            "a lease ran out: its worker fell silent; the job is free again"
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

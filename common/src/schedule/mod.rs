@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use cost::{line_cost, training_cost};
 pub use estimate::{Rate, Rest, seconds_left};
 pub use explain::{JobFacts, Reason, Standing, explain};
-pub use fit::{Fit, fits, most_jobs};
+pub use fit::{Fit, fits, most_cost, most_jobs};
 pub use order::{TrainingOrder, serve_order, training_order};
 
 /// Priority of a sweep that says nothing.

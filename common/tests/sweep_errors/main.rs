@@ -4,6 +4,7 @@ mod axes;
 mod data;
 mod names;
 mod probes;
+mod schedule;
 mod text;
 mod values;
 

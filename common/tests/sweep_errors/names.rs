@@ -11,13 +11,13 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "nam = 1",
                 &[
-                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
+                    "5:1: nam: unknown setting; did you mean `name`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim, schedule",
                 ],
             ),
             (
                 "seed = 1",
                 &[
-                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim",
+                    "5:1: seed: unknown setting; did you mean `train.seed`? a sweep file has: name, extends, data, model, init, train, imported, case, zip, exclude, include, probe, claim, schedule",
                 ],
             ),
             (

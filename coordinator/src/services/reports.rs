@@ -94,7 +94,7 @@ fn row(wire: Wire) -> Result<Row, String> {
             Ok(Row::Done { seconds: row.seconds, threads: row.threads })
         }
         Wire::Failed(row) => {
-            let class = ErrorClass::from_name(&row.class);
+            let class = ErrorClass::from_name(&row.class).filter(|class| *class != ErrorClass::Gone);
             let class = class.ok_or_else(|| format!("class is `{}`; it is `run` or `machine`", row.class))?;
             Ok(Row::Failed { class, message: cut(&row.message, MAX_MESSAGE) })
         }

@@ -66,7 +66,8 @@ impl SweepService for Service {
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         let id = self.store().find_sweep(&request.get_ref().sweep).await?;
         let sweep_file = self.store().sweep_file(id).await?;
-        Ok(Response::new(pb::GetResponse { sweep: self.sweep(id).await?, sweep_file }))
+        let totals = self.store().totals(id).await?.into_iter().map(translate::totals).collect();
+        Ok(Response::new(pb::GetResponse { sweep: self.sweep(id).await?, sweep_file, totals }))
     }
 
     async fn list(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListResponse>, Status> {

@@ -3,8 +3,8 @@
 use transect_common::pb;
 
 use crate::store::{
-    Activity, AttemptError, Checkpoint, CurvePoint, Job, JobAttempt, Lease, LineMeasure, LinePoint, Sweep, Worker,
-    WorkerInfo,
+    Activity, AttemptError, Checkpoint, CurvePoint, Job, JobAttempt, JobTotals, Lease, LineMeasure, LinePoint, Sweep,
+    Worker, WorkerInfo,
 };
 
 pub fn sweep(sweep: Sweep) -> pb::Sweep {
@@ -31,6 +31,11 @@ pub fn sweep(sweep: Sweep) -> pb::Sweep {
         workers: u32::try_from(sweep.workers).unwrap_or(u32::MAX),
         seconds_left: sweep.seconds_left,
     }
+}
+
+pub fn totals(totals: JobTotals) -> pb::JobTotals {
+    let JobTotals { kind, model, jobs, queued, leased, done, failed, cancelled } = totals;
+    pb::JobTotals { kind: kind.name().to_owned(), model, jobs, queued, leased, done, failed, cancelled }
 }
 
 pub fn activity(activity: Activity) -> pb::Activity {

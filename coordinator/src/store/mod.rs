@@ -78,6 +78,9 @@ pub trait Store: Send + Sync + 'static {
     /// A sweep with its progress.
     async fn sweep(&self, sweep: SweepId) -> Result<Sweep>;
 
+    /// A sweep's jobs, counted by kind and model, in the order of their names.
+    async fn totals(&self, sweep: SweepId) -> Result<Vec<JobTotals>>;
+
     /// The sweep file as it was submitted.
     async fn sweep_file(&self, sweep: SweepId) -> Result<String>;
 
@@ -196,6 +199,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// All workers: live, draining, gone; then by name.
     async fn workers(&self) -> Result<Vec<Worker>>;
+
+    /// Closes the books of sweeps that have nothing left to do, so that those who look for work pass them by. Returns how
+    /// many that were. For maintenance; safe to run twice at once.
+    async fn roll_up(&self, now: Timestamp) -> Result<u64>;
 
     /// Ends the quarantine of the worker of that id (`w-3`) or name. `NotFound`.
     async fn release_worker(&self, id_or_name: &str, now: Timestamp) -> Result<Worker>;

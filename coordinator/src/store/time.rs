@@ -33,6 +33,12 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_millis(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(LAST)))
     }
+
+    /// The moment `duration` earlier, at the earliest 1970.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(LAST)))
+    }
 }
 
 impl From<SystemTime> for Timestamp {

@@ -123,6 +123,27 @@ pub struct Sweep {
     pub seconds_left: Option<f64>,
 }
 
+/// Jobs of one kind and model of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobTotals {
+    /// What they do.
+    pub kind: JobKind,
+    /// The architecture's name.
+    pub model: String,
+    /// All of them.
+    pub jobs: u64,
+    /// Waiting.
+    pub queued: u64,
+    /// Held by workers.
+    pub leased: u64,
+    /// Done.
+    pub done: u64,
+    /// Set aside.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
 /// What to change of a sweep's scheduling; what is none stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Adjust {

@@ -168,7 +168,8 @@ async fn the_job_of_a_silent_worker_goes_to_another() {
     let metrics = crate::harness::page(http, "/metrics").await;
     assert!(metrics.contains("transect_leases_expired_total 1"), "{metrics}");
     let jobs = server.jobs(&sweep).await;
-    assert!(jobs.iter().all(|job| job.errors.is_empty()), "a lost lease is no failure: {jobs:?}");
+    let errors: Vec<_> = jobs.iter().flat_map(|job| &job.errors).map(|error| error.class.as_str()).collect();
+    assert_eq!(errors, ["gone"], "a lost lease is kept, and is no failure: {jobs:?}");
 }
 
 #[tokio::test]

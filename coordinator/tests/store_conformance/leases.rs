@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use transect_common::data::Split;
-use transect_common::job::{JobState, MAX_LOST_LEASES};
+use transect_common::job::{ErrorClass, JobState, MAX_LOST_LEASES};
 use transect_common::line::LineSpec;
 use transect_coordinator::store::{JobAttempt, JobProgress, LeaseWish, StoreError, SweepState, WorkerId, WorkerState};
 
@@ -101,7 +101,8 @@ pub async fn a_lease_that_runs_out_is_taken_by_another(world: World) {
     assert!(world.store.expire(world.now()).await.unwrap().is_empty(), "once is enough");
     let again = world.lease(other).await.jobs[0].job;
     assert_eq!((again.job, again.attempt.0), (lost.job, lost.attempt.0 + 1));
-    assert!(world.jobs(sweep.id).await[0].errors.is_empty(), "a lost lease counts as no failure");
+    let errors = &world.jobs(sweep.id).await[0].errors;
+    assert_eq!(errors.iter().map(|error| error.class).collect::<Vec<_>>(), [ErrorClass::Gone]);
     let states: Vec<_> = world.store.workers().await.unwrap().iter().map(|w| (w.id, w.state)).collect();
     assert_eq!(states, [(other, WorkerState::Live), (silent, WorkerState::Gone)]);
 }
@@ -134,7 +135,7 @@ pub async fn leases_lost_in_a_row_set_a_job_aside(world: World) {
     let jobs = world.jobs(sweep.id).await;
     assert_eq!((jobs[0].state, jobs[0].attempt.0), (JobState::Failed, MAX_LOST_LEASES));
     assert!(jobs[0].error.as_ref().unwrap().starts_with("20 leases in a row ran out"), "{:?}", jobs[0].error);
-    assert_eq!(jobs[0].errors.len(), 1);
+    assert_eq!(jobs[0].errors.len(), MAX_LOST_LEASES as usize);
     assert_eq!(jobs[1].state, JobState::Failed, "its line fails with it");
 }
 

@@ -1,6 +1,7 @@
 //! What users do to a sweep that is there: cancel it, or have its failed jobs tried again.
 
 use super::db::{Db, Tx, sql};
+use super::scheduling;
 use crate::store::{Result, Retry, StoreError, SweepId, Timestamp};
 
 pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> {
@@ -10,6 +11,7 @@ pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> 
         return Err(StoreError::NotFound { what: "sweep", name: id.to_string() });
     }
     let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
+    scheduling::hand_over(&mut tx, id).await?;
     db.commit(tx).await?;
     db.stopped();
     Ok(cancelled)
@@ -42,6 +44,8 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
     if queued > 0 {
         sqlx::query(sql!("revive_sweep")).bind(id.0).execute(&mut *tx).await?;
     }
+    // What is queued again waits in the name of a sweep that is live.
+    sqlx::query(sql!("rehome_jobs")).execute(&mut *tx).await?;
     db.commit(tx).await?;
     Ok(queued)
 }

@@ -9,20 +9,15 @@ use transect_common::digest::{ArtifactDigest, RunDigest};
 use transect_common::job::{AfterFailure, ErrorClass, after_lost_lease};
 use transect_common::run::{RunSpec, Tag};
 
+use super::claim::{Claim, Claimed, claim};
 use super::db::{Db, Tx, sql};
 use super::needs;
 use super::rows::{count, json, split, text};
 use super::workers::{must_exist, touch};
 use crate::store::{
-    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, StoreError, Timestamp, WorkerId,
-    WorkerState,
+    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Snapshot, StoreError, Timestamp,
+    WorkerId, WorkerState,
 };
-
-/// Most runs of a wish that are looked at.
-const MAX_CACHED_RUNS: usize = 100;
-
-/// Job, its new attempt, and its run, as a claim returns them.
-type Claimed = (i64, i64, i64);
 
 pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
     must_exist(db, wish.worker).await?;
@@ -32,53 +27,38 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
         return Ok(None);
     }
     let mut tx = db.begin().await?;
-    let until = now.plus(db.terms.lease).to_string();
-    let mut claimed = claim_lines(&mut tx, &wish, &now.to_string(), &until).await?;
-    let is_training = claimed.is_empty();
-    if is_training {
-        claimed = sqlx::query_as(sql!("claim_train"))
-            .bind(wish.worker.0)
-            .bind(now.to_string())
-            .bind(&until)
-            .fetch_all(&mut *tx)
-            .await?;
-    }
-    let Some(&(_, _, run)) = claimed.first() else {
+    let Some(Claim { jobs: mut claimed, is_training }) = claim(&mut tx, &wish, now, now.plus(db.terms.lease)).await?
+    else {
         tx.rollback().await?;
         return Ok(None);
     };
     claimed.sort_unstable();
+    let &(first, _, run) = claimed.first().expect("a claim has a job");
     let (digest, run_spec): (String, String) = sqlx::query_as(sql!("run_spec")).bind(run).fetch_one(&mut *tx).await?;
     let ids = json(&claimed.iter().map(|(job, ..)| job).collect::<Vec<_>>());
     let jobs = leased_jobs(&mut tx, &claimed, &ids).await?;
     let elsewhere = needs::elsewhere(&mut tx, &ids).await?;
     let checkpoints = if is_training { vec![] } else { checkpoints(&mut tx, run).await? };
     let artifacts = if is_training { artifacts(&run_spec)? } else { vec![] };
-    let lease =
-        Lease { run: text::<RunDigest>(&digest)?, run_spec, checkpoints, elsewhere, artifacts, jobs, snapshot: None };
+    let snapshot = if is_training { snapshot(&mut tx, first, wish.worker).await? } else { None };
+    let run = text::<RunDigest>(&digest)?;
+    let lease = Lease { run, run_spec, checkpoints, elsewhere, artifacts, jobs, snapshot };
     touch(&mut tx, db, wish.worker, None, now).await?;
     db.commit(tx).await?;
     Ok(Some(lease))
 }
 
-async fn claim_lines(tx: &mut Tx, wish: &LeaseWish, now: &str, until: &str) -> Result<Vec<Claimed>> {
-    let held = &wish.cached_runs[..wish.cached_runs.len().min(MAX_CACHED_RUNS)];
-    let mut run: Option<i64> =
-        sqlx::query_scalar(sql!("due_run_of")).bind(json(held)).bind(now).fetch_optional(&mut **tx).await?;
-    if run.is_none() {
-        run = sqlx::query_scalar(sql!("due_line")).bind(now).fetch_optional(&mut **tx).await?;
-    }
-    let Some(run) = run else {
-        return Ok(vec![]);
-    };
-    Ok(sqlx::query_as(sql!("claim_lines"))
-        .bind(wish.worker.0)
-        .bind(run)
-        .bind(now)
-        .bind(until)
-        .bind(i64::from(wish.max_jobs.max(1)))
-        .fetch_all(&mut **tx)
-        .await?)
+/// Where a training goes on, when it was begun on a device like the worker's.
+async fn snapshot(tx: &mut Tx, job: i64, worker: WorkerId) -> Result<Option<Snapshot>> {
+    let row: Option<(String, i64, i64, i64)> =
+        sqlx::query_as(sql!("snapshot_of_job")).bind(job).bind(worker.0).fetch_optional(&mut **tx).await?;
+    let Some((artifact, bytes, step, threads)) = row else { return Ok(None) };
+    Ok(Some(Snapshot {
+        artifact: text(&artifact)?,
+        bytes: count(bytes)?,
+        step: count(step)?,
+        threads: count(threads)?,
+    }))
 }
 
 async fn leased_jobs(tx: &mut Tx, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
@@ -179,6 +159,8 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
         let lease = JobAttempt { job: JobId(job), attempt: Attempt(count(attempt)?) };
         match after_lost_lease(count::<u32>(lost_before)?.saturating_add(1)) {
             AfterFailure::RetryIn(pause) => {
+                let message = "the lease ran out: the worker fell silent (killed, out of memory, or cut off)";
+                keep_error(&mut tx, lease, WorkerId(worker), ErrorClass::Gone, message, &now.to_string()).await?;
                 sqlx::query(sql!("lose_lease"))
                     .bind(job)
                     .bind(attempt)
@@ -196,16 +178,20 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
         }
         lost.push(lease);
     }
-    sqlx::query(sql!("workers_gone")).bind(now.to_string()).execute(&mut *tx).await?;
+    for statement in [sql!("workers_gone"), sql!("end_quarantines")] {
+        sqlx::query(statement).bind(now.to_string()).execute(&mut *tx).await?;
+    }
     db.commit(tx).await?;
     Ok(lost)
 }
 
 pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {
     let until = now.plus(db.terms.lease).to_string();
+    // Workers are heard three times in a lease, so one that was heard since shows that a coordinator is there.
+    let heard = now.minus(db.terms.lease / 3).to_string();
     let mut tx = db.begin().await?;
     for statement in [sql!("extend_all_leases"), sql!("extend_all_workers")] {
-        sqlx::query(statement).bind(&until).execute(&mut *tx).await?;
+        sqlx::query(statement).bind(&until).bind(&heard).execute(&mut *tx).await?;
     }
     db.commit(tx).await
 }

@@ -13,6 +13,7 @@ use transect_common::data::Split;
 use transect_common::job::{AfterFailure, ErrorClass, JobEvent, JobKind, JobState, after_failure};
 use transect_common::line::LineSpec;
 use transect_common::run::{Origin, RunSpec, Tag};
+use transect_common::schedule::{QUARANTINE, QUARANTINE_FAILURES};
 
 use super::db::{Db, Tx, keep_jobs, sql};
 use super::lease::{keep_error, set_aside};
@@ -164,10 +165,7 @@ impl Report {
                 Row::Checkpoint { tag, artifact, bytes } => {
                     writes.checkpoint(row.job, tag.as_str(), artifact.as_str(), *bytes)?;
                 }
-                Row::Snapshot(_) => {
-                    let refused = (RefusalReason::Invalid, "snapshots are not kept yet".to_owned());
-                    self.refused.push((place, refused));
-                }
+                Row::Snapshot(snapshot) => writes.snapshot(row.job, snapshot)?,
                 Row::Done { .. } | Row::Failed { .. } => {
                     ending.insert(row.job.job);
                     ends.push(place);
@@ -238,7 +236,12 @@ impl Report {
             .await?;
         if !finished.is_empty() {
             let done = i64::try_from(finished.len()).unwrap_or_default();
-            sqlx::query(sql!("worker_did")).bind(self.worker.0).bind(done).execute(&mut *self.tx).await?;
+            sqlx::query(sql!("worker_did"))
+                .bind(self.worker.0)
+                .bind(done)
+                .bind(self.now.to_string())
+                .execute(&mut *self.tx)
+                .await?;
         }
         for job in &finished {
             self.ended(JobId(*job), JobEvent::Finish);
@@ -255,6 +258,7 @@ impl Report {
             return Ok(Err((RefusalReason::Invalid, message)));
         }
         self.finish(&[&done]).await?;
+        sqlx::query(sql!("drop_snapshot")).bind(job.0).execute(&mut *self.tx).await?;
         // What waits for a training goes on, or fails where it stopped before the checkpoint that it needs.
         let now = self.now.to_string();
         sqlx::query(sql!("ready_jobs")).bind(job.0).execute(&mut *self.tx).await?;
@@ -287,6 +291,14 @@ impl Report {
                 self.ended(job.job, JobEvent::GiveBack);
             }
         }
+        if class == ErrorClass::Machine {
+            sqlx::query(sql!("quarantine"))
+                .bind(self.worker.0)
+                .bind(self.now.plus(QUARANTINE).to_string())
+                .bind(i64::from(QUARANTINE_FAILURES))
+                .execute(&mut *self.tx)
+                .await?;
+        }
         Ok(())
     }
 
@@ -310,7 +322,9 @@ async fn is_stored(tx: &mut Tx, job: &Held, row: &ReportRow) -> Result<bool> {
     let id = row.job.job.0;
     let query = match &row.row {
         Row::Done { .. } => return Ok(job.state == JobState::Done),
-        Row::Snapshot(_) => return Ok(false),
+        Row::Snapshot(snapshot) => {
+            sqlx::query_scalar(sql!("has_snapshot")).bind(id).bind(snapshot.artifact.to_string())
+        }
         Row::Failed { .. } => sqlx::query_scalar(sql!("has_error")).bind(id).bind(i64::from(row.job.attempt.0)),
         Row::Point(point) => {
             sqlx::query_scalar(sql!("has_point")).bind(id).bind(point.split.name()).bind(i64::from(point.index))

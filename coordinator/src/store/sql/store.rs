@@ -10,12 +10,12 @@ use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
 use super::db::sql;
-use super::{This, change, imports, lease, report, submit, sweeps, workers};
+use super::{This, change, explain, imports, lease, report, scheduling, submit, sweeps, workers};
 use crate::store::apart::apart;
 use crate::store::{
     Activity, Adjust, Checkpoint, CheckpointsOf, Counts, CurveCursor, CurvePoint, Explained, Job, JobAttempt, JobId,
-    JobProgress, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page, PointCursor,
-    ReportRow, Reported, Result, Retry, Store, StoreError, Submitted, Sweep, SweepId, Timestamp, Worker, WorkerId,
+    JobProgress, JobTotals, Lease, LeaseWish, LineMeasure, LinePoint, MeasureCursor, NewImport, NewSweep, Page,
+    PointCursor, ReportRow, Reported, Result, Retry, Store, Submitted, Sweep, SweepId, Timestamp, Worker, WorkerId,
     WorkerInfo,
 };
 
@@ -32,6 +32,10 @@ impl Store for This {
 
     async fn sweep(&self, sweep: SweepId) -> Result<Sweep> {
         sweeps::sweep(&self.db, sweep).await
+    }
+
+    async fn totals(&self, sweep: SweepId) -> Result<Vec<JobTotals>> {
+        sweeps::totals(&self.db, sweep).await
     }
 
     async fn sweep_file(&self, sweep: SweepId) -> Result<String> {
@@ -93,20 +97,24 @@ impl Store for This {
         apart(async move { change::retry(&db, sweep, which, now).await }).await
     }
 
-    async fn pause(&self, _: SweepId, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
+    async fn pause(&self, sweep: SweepId, now: Timestamp) -> Result<()> {
+        let db = self.db.clone();
+        apart(async move { scheduling::pause(&db, sweep, now).await }).await
     }
 
-    async fn unpause(&self, _: SweepId, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
+    async fn unpause(&self, sweep: SweepId, _now: Timestamp) -> Result<()> {
+        let db = self.db.clone();
+        apart(async move { scheduling::unpause(&db, sweep).await }).await
     }
 
-    async fn adjust(&self, _: SweepId, _: Adjust, _: Timestamp) -> Result<()> {
-        Err(StoreError::Stopped)
+    async fn adjust(&self, sweep: SweepId, adjust: Adjust, _now: Timestamp) -> Result<()> {
+        let db = self.db.clone();
+        apart(async move { scheduling::adjust(&db, sweep, adjust).await }).await
     }
 
-    async fn explain(&self, _: JobId, _: Timestamp) -> Result<Explained> {
-        Err(StoreError::Stopped)
+    async fn explain(&self, job: JobId, now: Timestamp) -> Result<Explained> {
+        let db = self.db.clone();
+        apart(async move { explain::explain(&db, job, now).await }).await
     }
 
     async fn trained(&self, runs: &[RunDigest]) -> Result<HashSet<RunDigest>> {
@@ -179,8 +187,14 @@ impl Store for This {
         workers::workers(&self.db).await
     }
 
-    async fn release_worker(&self, _: &str, _: Timestamp) -> Result<Worker> {
-        Err(StoreError::Stopped)
+    async fn roll_up(&self, now: Timestamp) -> Result<u64> {
+        let db = self.db.clone();
+        apart(async move { scheduling::roll_up(&db, now).await }).await
+    }
+
+    async fn release_worker(&self, id_or_name: &str, now: Timestamp) -> Result<Worker> {
+        let (db, id_or_name) = (self.db.clone(), id_or_name.to_owned());
+        apart(async move { scheduling::release_worker(&db, &id_or_name, now).await }).await
     }
 
     async fn counts(&self) -> Result<Counts> {

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use transect_common::digest::{ArtifactDigest, LineDigest};
 use transect_common::line::{Elsewhere, LineSpec, Normalize};
-use transect_common::run::Origin;
+use transect_common::model::ModelSpec;
+use transect_common::run::{Origin, RunSpec};
+use transect_common::schedule::{line_cost, training_cost};
 
 use super::db::{Db, Tx, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
-use super::sweeps;
+use super::{scheduling, sweeps, takeover};
 use crate::store::{NewSweep, Result, StoreError, Submitted, SweepId, Timestamp};
 
 #[derive(Serialize)]
@@ -50,6 +52,7 @@ struct TrainJobRow {
     run: String,
     /// It needs other runs.
     waits: bool,
+    cost: f64,
     position: usize,
 }
 
@@ -60,6 +63,7 @@ struct LineJobRow {
     /// It needs other runs than its own.
     waits: bool,
     points: u64,
+    cost: f64,
     position: usize,
 }
 
@@ -89,16 +93,21 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         }
         return Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: false });
     }
+    let schedule = &sweep.expansion.schedule;
     let id: i64 = sqlx::query_scalar(sql!("insert_sweep"))
         .bind(&sweep.expansion.name)
         .bind(&sweep.file)
         .bind(file_digest)
         .bind(&sweep.idempotency_key)
         .bind(now.to_string())
+        .bind(i64::from(schedule.priority))
+        .bind(schedule.share)
+        .bind(schedule.max_workers.map(i64::from))
+        .bind(json(&schedule.requires))
         .fetch_one(&mut *tx)
         .await?;
     needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
-    rows.insert(&mut tx, id, &now.to_string()).await?;
+    let created = rows.insert(&mut tx, id, &now.to_string()).await?;
     let mut statements = vec![sql!("requeue_needed")];
     if rows.may_lack {
         statements.push(sql!("fail_missing_of_sweep"));
@@ -106,6 +115,15 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
     statements.push(sql!("fail_waiting_of_sweep"));
     for statement in statements {
         sqlx::query(statement).bind(id).bind(now.to_string()).execute(&mut *tx).await?;
+    }
+    // Some job was there already, listed or as a source.
+    if created < rows.jobs() || !rows.needs.is_empty() {
+        scheduling::adopt(&mut tx, SweepId(id)).await?;
+    }
+    let lines: Vec<String> = rows.lines.keys().map(ToString::to_string).collect();
+    takeover::take_over(&mut tx, id, &lines).await?;
+    for statement in [sql!("count_runs"), sql!("insert_totals")] {
+        sqlx::query(statement).bind(id).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
     Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
@@ -117,7 +135,9 @@ impl Rows {
         // Runs of one model mostly share their lines, and a line's canonical form is long: it is made once.
         let mut last_lines: HashMap<&str, (&[LineSpec], Vec<LineDigest>)> = HashMap::new();
         let mut position = 0;
+        let mut sizes = Sizes::default();
         for (place, run) in sweep.expansion.runs.iter().enumerate() {
+            let parameters = sizes.parameters(&run.spec);
             let digest = run.digest.to_string();
             let model = run.spec.model.name();
             rows.runs.push(RunRow {
@@ -132,7 +152,8 @@ impl Rows {
                 Origin::Trained { train, .. } => {
                     rows.may_lack |= train.stop.is_some();
                     let needs = run.spec.needs();
-                    rows.train_jobs.push(TrainJobRow { run: digest.clone(), waits: !needs.is_empty(), position });
+                    let (waits, cost) = (!needs.is_empty(), training_cost(&run.spec, parameters));
+                    rows.train_jobs.push(TrainJobRow { run: digest.clone(), waits, cost, position });
                     position += 1;
                     rows.needs.extend(needs.iter().map(|(need, tag)| Need::of_training(&run.digest, need, tag)));
                 }
@@ -157,6 +178,7 @@ impl Rows {
                     line: line_digest.to_string(),
                     waits: need.is_some(),
                     points: line.points(),
+                    cost: line_cost(&run.spec.data, line, parameters),
                     position,
                 });
                 position += 1;
@@ -193,7 +215,13 @@ impl Rows {
         digest
     }
 
-    async fn insert(&self, tx: &mut Tx, sweep: i64, now: &str) -> Result<()> {
+    fn jobs(&self) -> u64 {
+        (self.train_jobs.len() + self.line_jobs.len()) as u64
+    }
+
+    /// Returns how many jobs were not there yet.
+    async fn insert(&self, tx: &mut Tx, sweep: i64, now: &str) -> Result<u64> {
+        let mut created = 0;
         for chunk in self.runs.chunks(BATCH).map(json) {
             sqlx::query(sql!("insert_runs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
             sqlx::query(sql!("insert_sweep_runs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
@@ -213,11 +241,11 @@ impl Rows {
             sqlx::query(sql!("insert_lines")).bind(&chunk).execute(&mut **tx).await?;
         }
         for chunk in self.train_jobs.chunks(BATCH).map(json) {
-            sqlx::query(sql!("insert_train_jobs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            created += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_train_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
         }
         for chunk in self.line_jobs.chunks(BATCH).map(json) {
-            sqlx::query(sql!("insert_line_jobs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            created += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
         }
         // Whatever the order of the expansion: by now every run and job of the sweep is there.
@@ -229,6 +257,32 @@ impl Rows {
                 sqlx::query(statement).bind(sweep).execute(&mut **tx).await?;
             }
         }
-        Ok(())
+        Ok(created)
+    }
+}
+
+/// Inserts jobs in the name of `sweep`; returns how many were not there yet.
+async fn jobs(tx: &mut Tx, statement: &'static str, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    Ok(sqlx::query(statement).bind(rows).bind(now).bind(sweep).execute(&mut **tx).await?.rows_affected())
+}
+
+/// Numbers of parameters; runs of one model mostly come one after another.
+#[derive(Default)]
+struct Sizes {
+    last: Option<(ModelSpec, [u32; 3], u32, usize)>,
+}
+
+impl Sizes {
+    fn parameters(&mut self, run: &RunSpec) -> usize {
+        let (input, classes) = (run.data.input(), run.data.classes());
+        if let Some((model, of_input, of_classes, parameters)) = &self.last
+            && (model, *of_input, *of_classes) == (&run.model, input, classes)
+        {
+            return *parameters;
+        }
+        // Expansion has refused a model that does not fit its data.
+        let parameters = run.model.describe(input, classes).map_or(0, |model| model.theta_len());
+        self.last = Some((run.model.clone(), input, classes, parameters));
+        parameters
     }
 }

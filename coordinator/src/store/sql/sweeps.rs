@@ -6,12 +6,13 @@ use sqlx::FromRow;
 use transect_common::data::Split;
 use transect_common::digest::{LineDigest, RunDigest};
 use transect_common::job::{ErrorClass, JobKind, JobState};
+use transect_common::schedule::{Rate, Rest, seconds_left};
 
 use super::db::{Db, sql};
 use super::rows::{BATCH, count, json, label, optional_text, split, text, word};
 use crate::store::{
-    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Epoch, Job, JobId, LineLabel, LineMeasure, LinePoint,
-    MeasureCursor, Page, PointCursor, Result, StoreError, Sweep, SweepId, SweepState,
+    Activity, Attempt, AttemptError, CurveCursor, CurvePoint, Epoch, Job, JobId, JobTotals, LineLabel, LineMeasure,
+    LinePoint, MeasureCursor, Page, PointCursor, Result, StoreError, Sweep, SweepId, SweepState,
 };
 
 fn unknown(name: &impl ToString) -> StoreError {
@@ -40,15 +41,87 @@ struct SweepRow {
     points_expected: i64,
     train_jobs: i64,
     train_done: i64,
+    priority: i64,
+    share: f64,
+    max_workers: Option<i64>,
+    workers: i64,
+}
+
+#[derive(FromRow)]
+struct RestRow {
+    kind: String,
+    cost_left: f64,
+    cost_done: f64,
+    seconds: f64,
+}
+
+#[derive(FromRow)]
+struct KindRow {
+    kind: String,
+    cost_done: f64,
+    seconds: f64,
+}
+
+/// Seconds until a sweep is done, learned from what is done of it, and else of all sweeps.
+async fn time_left(db: &Db, id: SweepId, workers: u64) -> Result<Option<f64>> {
+    let rows: Vec<RestRow> = sqlx::query_as(sql!("rates_of_sweep")).bind(id.0).fetch_all(&db.readers).await?;
+    let is_unknown = |row: &RestRow| row.cost_left > 0.0 && row.cost_done <= 0.0;
+    let kinds: Vec<KindRow> =
+        if rows.iter().any(is_unknown) { sqlx::query_as(sql!("rates")).fetch_all(&db.readers).await? } else { vec![] };
+    let of_kind = |kind: &str| {
+        let found = kinds.iter().find(|row| row.kind == kind);
+        found.map_or_else(Rate::default, |row| Rate { cost: row.cost_done, seconds: row.seconds })
+    };
+    let rest: Vec<Rest> = rows
+        .iter()
+        .map(|row| Rest {
+            cost: row.cost_left,
+            own: Rate { cost: row.cost_done, seconds: row.seconds },
+            kind: of_kind(&row.kind),
+        })
+        .collect();
+    Ok(seconds_left(&rest, workers))
+}
+
+#[derive(FromRow)]
+struct TotalsRow {
+    kind: String,
+    model: String,
+    jobs: i64,
+    queued: i64,
+    leased: i64,
+    done: i64,
+    failed: i64,
+    cancelled: i64,
+}
+
+pub(super) async fn totals(db: &Db, id: SweepId) -> Result<Vec<JobTotals>> {
+    let rows: Vec<TotalsRow> = sqlx::query_as(sql!("totals_of_sweep")).bind(id.0).fetch_all(&db.readers).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(JobTotals {
+                kind: word(&row.kind, JobKind::from_name)?,
+                model: row.model,
+                jobs: count(row.jobs)?,
+                queued: count(row.queued)?,
+                leased: count(row.leased)?,
+                done: count(row.done)?,
+                failed: count(row.failed)?,
+                cancelled: count(row.cancelled)?,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn sweep(db: &Db, id: SweepId) -> Result<Sweep> {
     let row: Option<SweepRow> = sqlx::query_as(sql!("sweep")).bind(id.to_string()).fetch_optional(&db.readers).await?;
     let row = row.ok_or_else(|| unknown(&id))?;
+    let (state, workers) = (word(&row.state, SweepState::from_name)?, count(row.workers)?);
+    let is_live = matches!(state, SweepState::Running | SweepState::Paused);
     Ok(Sweep {
         id,
         name: row.name,
-        state: word(&row.state, SweepState::from_name)?,
+        state,
         submitted_at: text(&row.submitted_at)?,
         finished_at: optional_text(row.finished_at.as_deref())?,
         runs: count(row.runs)?,
@@ -62,11 +135,11 @@ pub(super) async fn sweep(db: &Db, id: SweepId) -> Result<Sweep> {
         points_expected: count(row.points_expected)?,
         train_jobs: count(row.train_jobs)?,
         train_done: count(row.train_done)?,
-        priority: 0,
-        share: 1.0,
-        max_workers: None,
-        workers: 0,
-        seconds_left: None,
+        priority: count(row.priority)?,
+        share: row.share,
+        max_workers: row.max_workers.map(count).transpose()?,
+        workers,
+        seconds_left: if is_live { time_left(db, id, workers).await? } else { None },
     })
 }
 
@@ -271,20 +344,20 @@ pub(super) async fn curves(
 }
 
 #[derive(FromRow)]
-struct JobRow {
-    id: i64,
-    kind: String,
-    state: String,
-    attempt: i64,
-    worker: Option<String>,
-    run: String,
-    model: String,
-    seed: Option<i64>,
-    mask: Option<String>,
-    queued_at: String,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    error: Option<String>,
+pub(super) struct JobRow {
+    pub id: i64,
+    pub kind: String,
+    pub state: String,
+    pub attempt: i64,
+    pub worker: Option<String>,
+    pub run: String,
+    pub model: String,
+    pub seed: Option<i64>,
+    pub mask: Option<String>,
+    pub queued_at: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    pub error: Option<String>,
 }
 
 pub(super) async fn jobs(
@@ -294,13 +367,22 @@ pub(super) async fn jobs(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Page<Job, JobId>> {
-    let rows: Vec<JobRow> = sqlx::query_as(sql!("jobs_of_sweep"))
-        .bind(id.0)
-        .bind(after.map_or(0, |job| job.0))
-        .bind(state.map(JobState::name))
-        .bind(i64::from(limit))
-        .fetch_all(&db.readers)
-        .await?;
+    let after = after.map_or(0, |job| job.0);
+    // What failed is looked for often, and is little.
+    let rows: Vec<JobRow> = match state {
+        Some(JobState::Failed) => sqlx::query_as(sql!("failed_jobs_of_sweep")).bind(id.0).bind(after),
+        state => sqlx::query_as(sql!("jobs_of_sweep")).bind(id.0).bind(after).bind(state.map(JobState::name)),
+    }
+    .bind(i64::from(limit))
+    .fetch_all(&db.readers)
+    .await?;
+    let rows = with_errors(db, rows).await?;
+    let next = full(&rows, limit).map(|job| job.id);
+    Ok(Page { rows, next })
+}
+
+/// Jobs with what failed of them.
+pub(super) async fn with_errors(db: &Db, rows: Vec<JobRow>) -> Result<Vec<Job>> {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let mut errors = errors(db, &ids).await?;
     let job = |row: JobRow| {
@@ -321,9 +403,7 @@ pub(super) async fn jobs(
             errors: errors.remove(&row.id).unwrap_or_default(),
         })
     };
-    let rows: Vec<Job> = rows.into_iter().map(job).collect::<Result<_>>()?;
-    let next = full(&rows, limit).map(|job| job.id);
-    Ok(Page { rows, next })
+    rows.into_iter().map(job).collect()
 }
 
 async fn errors(db: &Db, jobs: &[i64]) -> Result<HashMap<i64, Vec<AttemptError>>> {

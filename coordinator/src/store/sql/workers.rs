@@ -1,12 +1,11 @@
 //! Workers: who they are and when they were heard last; and the numbers for metrics.
 
-use std::collections::BTreeSet;
-
 use sqlx::FromRow;
 use transect_common::job::{JobKind, JobState};
 
+use super::claim::from_json;
 use super::db::{Db, Tx, sql};
-use super::rows::{count, integer, text, word};
+use super::rows::{count, integer, json, optional_text, text, word};
 use crate::store::{Counts, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
 
 pub(super) async fn register(db: &Db, info: WorkerInfo, now: Timestamp) -> Result<WorkerId> {
@@ -24,6 +23,7 @@ pub(super) async fn register(db: &Db, info: WorkerInfo, now: Timestamp) -> Resul
         .bind(info.version)
         .bind(now.to_string())
         .bind(now.plus(db.terms.lease).to_string())
+        .bind(json(&info.labels))
         .fetch_one(&mut *tx)
         .await?;
     db.commit(tx).await?;
@@ -72,6 +72,9 @@ struct WorkerRow {
     seen_at: String,
     leased: i64,
     done: i64,
+    labels: String,
+    quarantined_until: Option<String>,
+    failures: i64,
 }
 
 pub(super) async fn workers(db: &Db) -> Result<Vec<Worker>> {
@@ -91,14 +94,14 @@ pub(super) async fn workers(db: &Db) -> Result<Vec<Worker>> {
                 cpu_capability: row.cpu_capability,
                 threads: count(row.threads)?,
                 version: row.version,
-                labels: BTreeSet::new(),
+                labels: from_json(&row.labels)?,
             },
             registered_at: text(&row.registered_at)?,
             seen_at: text(&row.seen_at)?,
             leased: count(row.leased)?,
             done: count(row.done)?,
-            failures: 0,
-            quarantined_until: None,
+            failures: count(row.failures)?,
+            quarantined_until: optional_text(row.quarantined_until.as_deref())?,
         })
     };
     rows.into_iter().map(worker).collect()

@@ -3,7 +3,7 @@
 //! Every statement compares the attempt with the job's and asks whether the job is leased, so that nothing that is
 //! stale can be written even if the rows were judged wrongly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::Serializer;
@@ -11,7 +11,7 @@ use transect_common::data::Split;
 
 use super::db::{Tx, reads_exactly, sql};
 use super::rows::{integer, json};
-use crate::store::{Epoch, JobAttempt, Point, Result, Timestamp, WorkerId};
+use crate::store::{Epoch, JobAttempt, Point, Result, Snapshot, Timestamp, WorkerId};
 
 /// A number within JSON; what is not finite is text, which databases that know such numbers read.
 #[derive(Clone, Copy)]
@@ -70,6 +70,14 @@ struct CheckpointRow {
     bytes: i64,
 }
 
+struct SnapshotRow {
+    attempt: u32,
+    artifact: String,
+    bytes: i64,
+    step: i64,
+    threads: u32,
+}
+
 /// Points that an attempt has more than `jobs.points` counts.
 #[derive(Serialize)]
 struct CountRow {
@@ -86,10 +94,14 @@ pub(super) struct Writes {
     // Of rows that replace each other only the last is written: one statement cannot change a row twice.
     epochs: BTreeMap<(i64, u32, &'static str), EpochRow>,
     checkpoints: BTreeMap<(i64, String), CheckpointRow>,
+    snapshots: BTreeMap<i64, SnapshotRow>,
+    /// Jobs that got further.
+    moved: BTreeSet<i64>,
 }
 
 impl Writes {
     pub(super) fn point(&mut self, job: JobAttempt, point: &Point) -> Result<()> {
+        self.moved.insert(job.job.0);
         self.points.push(PointRow {
             job: job.job.0,
             attempt: job.attempt.0,
@@ -110,6 +122,7 @@ impl Writes {
     }
 
     pub(super) fn epoch(&mut self, job: JobAttempt, epoch: &Epoch) {
+        self.moved.insert(job.job.0);
         let row = EpochRow {
             job: job.job.0,
             attempt: job.attempt.0,
@@ -135,15 +148,44 @@ impl Writes {
         Ok(())
     }
 
+    pub(super) fn snapshot(&mut self, job: JobAttempt, snapshot: &Snapshot) -> Result<()> {
+        self.moved.insert(job.job.0);
+        let row = SnapshotRow {
+            attempt: job.attempt.0,
+            artifact: snapshot.artifact.to_string(),
+            bytes: integer(snapshot.bytes, "the size of a snapshot")?,
+            step: integer(snapshot.step, "the step of a snapshot")?,
+            threads: snapshot.threads,
+        };
+        self.snapshots.insert(job.job.0, row);
+        Ok(())
+    }
+
     /// Writes everything.
     pub(super) async fn store(self, tx: &mut Tx, worker: WorkerId, now: Timestamp) -> Result<()> {
-        let Self { points, measures, epochs, checkpoints } = self;
+        let Self { points, measures, epochs, checkpoints, snapshots, moved } = self;
+        if !moved.is_empty() {
+            sqlx::query(sql!("made_progress")).bind(json(&moved)).execute(&mut **tx).await?;
+        }
         store_points(tx, points, worker).await?;
         store_measures(tx, measures, worker).await?;
         store_epochs(tx, epochs.into_values().collect()).await?;
         if !checkpoints.is_empty() {
             let rows: Vec<CheckpointRow> = checkpoints.into_values().collect();
             sqlx::query(sql!("upsert_checkpoints")).bind(json(&rows)).bind(now.to_string()).execute(&mut **tx).await?;
+        }
+        for (job, row) in snapshots {
+            sqlx::query(sql!("upsert_snapshot"))
+                .bind(job)
+                .bind(i64::from(row.attempt))
+                .bind(worker.0)
+                .bind(row.artifact)
+                .bind(row.bytes)
+                .bind(row.step)
+                .bind(i64::from(row.threads))
+                .bind(now.to_string())
+                .execute(&mut **tx)
+                .await?;
         }
         Ok(())
     }
