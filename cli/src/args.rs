@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cancel, export, import, models, plan, report, results, run, scheduling, status, submit, suggest, sweeps, watch,
+    cancel, export, import, models, plan, report, results, run, scheduling, status, store, submit, suggest, sweeps,
+    watch,
 };
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
@@ -121,6 +122,8 @@ pub enum Verb {
     Import(import::ImportArgs),
     /// Write stored checkpoints to files
     Export(export::ExportArgs),
+    /// Move a database
+    Store(store::StoreArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

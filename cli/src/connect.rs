@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 use transect_coordinator::home::HomeError;
+use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, Coordinator, StartError, home};
 
 use crate::args::Global;
@@ -53,7 +54,7 @@ impl Session {
             let channel = dial(&address).await?;
             return Ok(Self { channel, address, own: None, scratch: None });
         }
-        let has_database = global.home.join("transect.db").exists();
+        let has_database = global.home.join("transect.db").exists() || std::env::var_os(STORE).is_some();
         if need == Need::Database && !has_database && home::running(&global.home).is_none() {
             let folder = global.home.display();
             return Err(Failure::NotFound(format!(
@@ -156,10 +157,17 @@ async fn dial(address: &str) -> Result<Channel, Failure> {
     })
 }
 
+/// Says where the database is, when it is not in the home folder; as of `transect-coordinator`.
+const STORE: &str = "TRANSECT_STORE";
+
 async fn start(folder: &Path) -> Result<Coordinator, StartError> {
     log_to(folder);
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config { listen, http: None, lease: LEASE, ..Config::new(folder) };
+    let store = match std::env::var(STORE) {
+        Ok(place) => place.parse().map_err(|e| StartError::Config(format!("{STORE}: {e}")))?,
+        Err(_) => StorePlace::Home,
+    };
+    let config = Config { listen, http: None, lease: LEASE, store, ..Config::new(folder) };
     transect_coordinator::start(config).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
@@ -19,6 +20,13 @@ struct Options {
     /// Folder of the database and the artifacts; made when it is missing
     #[arg(long, env = "TRANSECT_HOME", default_value = ".transect")]
     home: PathBuf,
+    /// Database, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, a file in the home folder. A URL with a password
+    /// belongs into the variable or into a file (--store-file), since everybody sees a command line
+    #[arg(long, env = "TRANSECT_STORE", hide_env_values = true, value_name = "URL")]
+    store: Option<StorePlace>,
+    /// File that holds what --store would say
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    store_file: Option<PathBuf>,
     /// Address of the gRPC services; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:7700")]
     listen: SocketAddr,
@@ -75,8 +83,10 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     // Listened for before anything is opened, so that no signal ends the process half-way.
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let store = store_place(options.store, options.store_file.as_deref())?;
     let config = Config {
         home: options.home,
+        store,
         listen: options.listen,
         http: options.http.0,
         lease: Duration::from_secs(options.lease_seconds),
@@ -87,6 +97,21 @@ async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         () = coordinator.shutdown() => Ok(()),
         () = signals.next() => bail!("asked twice to stop: stopped at once; open requests were cut off"),
+    }
+}
+
+/// Where the database is. A password on the command line would be seen by everybody on this machine.
+fn store_place(given: Option<StorePlace>, file: Option<&Path>) -> anyhow::Result<StorePlace> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        return text.parse().with_context(|| file.display().to_string());
+    }
+    let on_the_line = std::env::args().any(|word| word.starts_with("--store"));
+    match given {
+        Some(place) if on_the_line && place.holds_a_secret() => bail!(
+            "the password in --store is seen by everybody who lists processes; put the URL into TRANSECT_STORE or a file (--store-file)"
+        ),
+        given => Ok(given.unwrap_or_default()),
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::middleware::from_fn_with_state;
@@ -32,7 +31,7 @@ use crate::http;
 use crate::maintenance;
 use crate::metrics::{Metrics, count_call};
 use crate::services::{Shared, artifacts, sweeps, workers};
-use crate::store::{SqliteStore, Store, StoreError, Terms};
+use crate::store::{StoreError, Terms};
 
 /// Largest message that is received. Sweep files have at most 1 MiB and chunks of artifacts likewise; what is above that
 /// and below this limit is answered with a sentence rather than with a cut stream.
@@ -84,7 +83,7 @@ impl Coordinator {
 /// Starts a coordinator: takes the home, listens, opens the store, and serves in tasks of its own.
 pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     config.check()?;
-    let Config { home, listen, http, lease, max_attempts } = config;
+    let Config { home, store: place, listen, http, lease, max_attempts } = config;
     let (home, mut lock) = take(home).await?;
     let grpc = bind("gRPC", listen, "--listen").await?;
     let http = match http {
@@ -92,7 +91,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
         None => None,
     };
     let artifacts = Artifacts::open(&home.artifacts())?;
-    let store = SqliteStore::open(&home.database(), Terms { lease, max_attempts }).await?;
+    let store = place.open(&home.database(), Terms { lease, max_attempts }).await?;
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -100,7 +99,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();
-    let shared = Shared { store: Arc::new(store), artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
+    let shared = Shared { store, artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
     let serving = tokio::spawn(serve(shared, grpc, http, lock));
     Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })

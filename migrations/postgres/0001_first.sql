@@ -14,13 +14,15 @@ CREATE TABLE sweeps (
     name            word   NOT NULL,
     file            text   NOT NULL, -- the sweep file as it was submitted
     file_digest     word   NOT NULL, -- its BLAKE3
-    idempotency_key text   NOT NULL UNIQUE,
+    idempotency_key text   NOT NULL,
     submitted_at    moment NOT NULL,
     cancelled_at    moment -- NULL while the sweep is live
 );
 
 -- Views are asked for a sweep by its id (`s-7`) or by name.
 CREATE UNIQUE INDEX sweeps_by_sweep_id ON sweeps (sweep_id);
+-- One submission for each key, however long the key is.
+CREATE UNIQUE INDEX sweeps_by_key ON sweeps (md5(idempotency_key));
 CREATE INDEX sweeps_by_name ON sweeps (name, id);
 
 -- One training identity each, shared by all sweeps.

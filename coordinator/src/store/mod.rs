@@ -30,8 +30,8 @@ use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
 use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
-pub use error::StoreError;
 pub use copy::{Copied, copy};
+pub use error::StoreError;
 pub use ids::*;
 pub use place::{NoStorePlace, StorePlace};
 pub use postgres::PostgresStore;

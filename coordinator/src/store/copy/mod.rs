@@ -126,7 +126,7 @@ impl Side {
 
     /// Counts and digests a table.
     async fn digest(&mut self, table: &Table) -> Result<Copied> {
-        let (sender, mut rows) = channel(QUEUE);
+        let (sender, mut rows) = channel::<Vec<Value>>(QUEUE);
         let digest = async {
             let mut digest = Digest::default();
             while let Some(row) = rows.recv().await {

@@ -91,7 +91,9 @@ impl Side {
         // Rows refer to rows of tables that come later.
         self.run("PRAGMA defer_foreign_keys = ON".to_owned()).await?;
         let triggers: Vec<(String, String)> =
-            sqlx::query_as("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetch_all(&mut *self.tx).await?;
+            sqlx::query_as("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+                .fetch_all(&mut *self.tx)
+                .await?;
         for (name, sql) in triggers {
             self.run(format!("DROP TRIGGER \"{name}\"")).await?;
             self.triggers.push(sql);

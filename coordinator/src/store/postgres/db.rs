@@ -124,6 +124,13 @@ pub(super) async fn keep_jobs(tx: &mut Tx, jobs: &str) -> Result<()> {
     Ok(())
 }
 
+/// Has jobs that a new sweep shares with others stay as they are until the transaction ends, so that what happens to them is
+/// counted for the sweep either now or after that.
+pub(super) async fn keep_shared_jobs(tx: &mut Tx, sweep: i64) -> Result<()> {
+    sqlx::query(sql!("keep_shared_jobs")).bind(sweep).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Whether a number survives the way through JSON: Postgres reads decimal digits exactly, and the words for what is not finite.
 pub(super) fn reads_exactly(_: f64) -> bool {
     true

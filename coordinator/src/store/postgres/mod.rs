@@ -6,7 +6,11 @@
 
 #[path = "../sql/change.rs"]
 mod change;
+#[path = "../sql/claim.rs"]
+mod claim;
 mod db;
+#[path = "../sql/explain.rs"]
+mod explain;
 #[path = "../sql/imports.rs"]
 mod imports;
 #[path = "../sql/lease.rs"]
@@ -19,12 +23,16 @@ mod open;
 mod report;
 #[path = "../sql/rows.rs"]
 mod rows;
+#[path = "../sql/scheduling.rs"]
+mod scheduling;
 #[path = "../sql/store.rs"]
 mod store;
 #[path = "../sql/submit.rs"]
 mod submit;
 #[path = "../sql/sweeps.rs"]
 mod sweeps;
+#[path = "../sql/takeover.rs"]
+mod takeover;
 #[path = "../sql/workers.rs"]
 mod workers;
 #[path = "../sql/writes.rs"]

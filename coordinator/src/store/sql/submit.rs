@@ -9,7 +9,7 @@ use transect_common::model::ModelSpec;
 use transect_common::run::{Origin, RunSpec};
 use transect_common::schedule::{line_cost, training_cost};
 
-use super::db::{Db, Tx, sql};
+use super::db::{Db, Tx, keep_shared_jobs, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
 use super::{scheduling, sweeps, takeover};
@@ -108,6 +108,7 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         .await?;
     needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
     let created = rows.insert(&mut tx, id, &now.to_string()).await?;
+    keep_shared_jobs(&mut tx, id).await?;
     let mut statements = vec![sql!("requeue_needed")];
     if rows.may_lack {
         statements.push(sql!("fail_missing_of_sweep"));

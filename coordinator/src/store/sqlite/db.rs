@@ -29,6 +29,11 @@ pub(super) async fn keep_jobs(_: &mut Tx, _: &str) -> Result<()> {
     std::future::ready(Ok(())).await
 }
 
+/// Has jobs that a sweep shares with others stay as they are, likewise.
+pub(super) async fn keep_shared_jobs(_: &mut Tx, _: i64) -> Result<()> {
+    std::future::ready(Ok(())).await
+}
+
 /// Whether a number survives the way through JSON. Its decimal digits are read with less than full precision where they
 /// need a large power of ten, and what is not finite is not read at all; such a number is bound as it is.
 pub(super) fn reads_exactly(number: f64) -> bool {

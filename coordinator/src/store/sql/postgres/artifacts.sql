@@ -1,4 +1,6 @@
--- Every artifact that a checkpoint names.
+-- Every artifact that a checkpoint, an import or a snapshot names.
 SELECT artifact FROM checkpoints
 UNION
-SELECT artifact FROM import_checkpoints;
+SELECT artifact FROM import_checkpoints
+UNION
+SELECT artifact FROM snapshots;

@@ -1,4 +1,4 @@
--- Of the runs in $1 (JSON array of digests), the one with the oldest line due at $2.
+-- Of the runs in $1 (JSON array of digests), the one with the oldest line of sweep $3 due at $2.
 -- Indexes: UNIQUE (digest) of runs, jobs_queue_of_run.
 SELECT held.run
 FROM (
@@ -7,7 +7,13 @@ FROM (
         (
             SELECT j.id
             FROM jobs AS j
-            WHERE j.run = r.id AND j.kind = 'line' AND j.state = 'queued' AND j.ready AND j.due_at <= $2
+            WHERE
+                j.run = r.id
+                AND j.sweep = $3
+                AND j.kind = 'line'
+                AND j.state = 'queued'
+                AND j.ready
+                AND j.due_at <= $2
             ORDER BY j.id
             LIMIT 1
         ) AS oldest

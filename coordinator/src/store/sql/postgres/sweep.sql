@@ -14,6 +14,10 @@ SELECT
     points,
     points_expected,
     train_jobs,
-    train_done
+    train_done,
+    priority,
+    share,
+    max_workers,
+    workers
 FROM sweep_progress
 WHERE sweep_id = $1;
