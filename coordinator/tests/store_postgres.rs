@@ -195,7 +195,9 @@ async fn whatever_comes_together_nothing_is_lost_or_done_twice() {
         work(world, 0).await;
     }
     for sweep in worlds[0].store.sweeps(None, 100).await.unwrap().rows {
-        assert_eq!(sweep.state, SweepState::Done, "{sweep:?}");
+        // One stays cancelled where others went on with all that it needs, so that there was nothing to bring back.
+        assert!(sweep.state == SweepState::Done || sweep.state == SweepState::Cancelled, "{sweep:?}");
+        assert_eq!((sweep.done, sweep.queued, sweep.leased), (sweep.jobs, 0, 0), "{sweep:?}");
         assert_eq!(sweep.points, sweep.points_expected, "{sweep:?}");
     }
     assert_eq!(worlds[1].progress(&first).await.jobs, 16);
@@ -308,6 +310,11 @@ async fn every_statement_can_be_prepared() {
         assert!(sql.starts_with("-- "), "{name}.sql opens with what it does");
         let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
         assert_eq!(code.flat_map(|line| line.matches(';')).count(), 1, "{name}.sql is one statement");
+        if name == "analyze" {
+            // Is executed as it is: no statement that has a plan.
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+            continue;
+        }
         let prepared = connection.execute(AssertSqlSafe(format!("PREPARE {name}_ AS {sql}"))).await;
         prepared.unwrap_or_else(|error| panic!("{name}.sql: {error}"));
     }
@@ -316,7 +323,7 @@ async fn every_statement_can_be_prepared() {
 #[test]
 fn both_databases_have_the_same_statements() {
     let names = |database| statements(database).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
-    let own = ["keep_jobs", "keep_shared_jobs", "lock_graph", "newest_stop", "notify"].map(str::to_owned);
+    let own = ["analyze", "keep_jobs", "keep_shared_jobs", "lock_graph", "newest_stop", "notify"].map(str::to_owned);
     let expected: BTreeSet<String> = names("sqlite").into_iter().chain(own).collect();
     assert_eq!(names("postgres"), expected);
 }
@@ -373,10 +380,30 @@ async fn no_statement_scans_what_grows() {
     let database = PgPool::connect(&server().await.database().await).await.unwrap();
     let mut connection = database.acquire().await.unwrap();
     sqlx::raw_sql(FILL).execute(&mut *connection).await.unwrap();
+    // What the planner believes is a hundred times that.
+    let more = "UPDATE pg_class SET reltuples = reltuples * 100
+                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples >= 2000";
+    connection.execute(more).await.unwrap();
     // Plans for whatever values come, as they are after a few executions.
     connection.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
-    // These look at every row because that is what they are for; none is on the way of a lease or a report.
-    let exempt = ["count_jobs", "count_rest", "artifacts", "workers", "ping", "sweep_ids", "fail_waiting_anywhere"];
+    // These take every row, or a whole sweep at once, which may be most of them; none is on the way of a lease, a heartbeat, a
+    // report or a page.
+    let exempt = [
+        "analyze",
+        "artifacts",
+        "checkpoints_of_sweep",
+        "count_jobs",
+        "count_rest",
+        "fail_waiting_anywhere",
+        "hand_over_jobs",
+        "insert_totals",
+        "ping",
+        "rehome_jobs",
+        "requeue_sources",
+        "retry_jobs",
+        "sweep_ids",
+        "workers",
+    ];
     let big = ["jobs", "points", "sweep_jobs", "runs", "lines", "curves", "checkpoints", "measures", "job_needs"];
     let mut found = vec![];
     for (name, sql) in statements("postgres").into_iter().filter(|(name, _)| !exempt.contains(&name.as_str())) {

@@ -64,7 +64,6 @@ impl Server {
             "max_connections=300",
             "fsync=off",
             "full_page_writes=off",
-            "synchronous_commit=off",
             "shared_buffers=64MB",
         ] {
             command.args(["-c", setting]);

@@ -32,6 +32,9 @@ pub(super) use sql;
 /// Names the graph of jobs among the advisory locks of the database.
 const GRAPH: i64 = 0x7472_616e_7365_6374;
 
+/// Jobs that change how tables are best read.
+const MANY: u64 = 5000;
+
 /// An open database; shared by the tasks that work on it.
 #[derive(Debug)]
 pub(super) struct Db {
@@ -100,6 +103,16 @@ impl Db {
     pub(super) fn stopped(&self) {
         self.stops.send_modify(|revision| *revision += 1);
         self.news.stopped();
+    }
+
+    /// So many jobs are new. Statements were planned for the tables as they were, and would be for up to a minute more, until the
+    /// server looks by itself; after many it is told to look now.
+    pub(super) async fn grew(&self, jobs: u64) {
+        if jobs >= MANY
+            && let Err(error) = sqlx::query(sql!("analyze")).execute(&self.readers).await
+        {
+            tracing::debug!(%error, "the tables' statistics could not be renewed; the server does so later");
+        }
     }
 
     pub(super) async fn close(&self) {

@@ -127,6 +127,7 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
+    db.grew(created).await;
     Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
 }
 
