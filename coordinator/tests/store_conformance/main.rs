@@ -99,6 +99,8 @@ conformance!(
         a_line_is_not_done_before_its_last_point,
         training_is_not_done_before_its_last_checkpoint,
         losses_that_are_not_finite_survive,
+        numbers_of_every_size_survive_to_the_last_bit,
+        rows_around_an_end_are_judged_in_their_order,
         rows_after_the_end_are_refused,
         a_later_attempt_at_training_replaces_what_an_earlier_one_wrote,
     ],

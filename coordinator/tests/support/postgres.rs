@@ -59,13 +59,9 @@ impl Server {
     fn serve(folder: &Path, programs: &Path, owner: &[String]) -> ChildStdin {
         let mut command = Command::new("sh");
         command.args(["-c", RUN, "sh"]).args(owner).arg(programs.join("postgres")).arg("-D").arg(folder.join("data"));
-        for setting in [
-            "listen_addresses=",
-            "max_connections=300",
-            "fsync=off",
-            "full_page_writes=off",
-            "shared_buffers=64MB",
-        ] {
+        for setting in
+            ["listen_addresses=", "max_connections=300", "fsync=off", "full_page_writes=off", "shared_buffers=64MB"]
+        {
             command.args(["-c", setting]);
         }
         command.arg("-k").arg(folder).env("FOLDER", folder).current_dir("/");
