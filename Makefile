@@ -26,6 +26,7 @@ demo: build ## train, walk and draw the first sweep on Fashion-MNIST
 
 test: setup ## run the whole test suite
 	@scripts/system.sh build test
+	@scripts/s3.sh
 	@echo "test: building everything, then running every test (one build profile, release, serves all targets)"
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(CARGO) test --release --locked --workspace

@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "transect/v1/sweep.proto",
         "transect/v1/worker.proto",
         "transect/v1/artifact.proto",
+        "transect/v1/admin.proto",
         "transect/executor/v1/executor.proto",
     ];
     println!("cargo:rerun-if-changed=../proto");

@@ -12,6 +12,14 @@ if [ ! -x .deps/bin/cargo-machete ]; then
     cargo install --quiet --locked --root .deps --version 0.9.2 cargo-machete
 fi
 .deps/bin/cargo-machete
+echo "lint: licences, bans, duplicates and sources of dependencies (deny.toml)"
+cargo test --release --locked --quiet -p transect-common --test dependencies
+if command -v cargo-deny >/dev/null; then
+    echo "lint: advisories (cargo-deny fetches its database from GitHub)"
+    cargo deny --all-features check advisories
+else
+    echo "lint: advisories are not checked: no package registry carries their database (docs/security.md); cargo-deny would"
+fi
 echo "lint: every SQL statement prepares, every proto element is documented"
 cargo test --release --locked --quiet -p transect-common --test proto_lint
 cargo test --release --locked --quiet -p transect-coordinator --test store_sqlite --test store_postgres statement

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cancel, export, import, models, plan, report, results, run, scheduling, status, store, submit, suggest, sweeps,
+    cancel, export, gc, import, models, plan, report, results, run, scheduling, status, store, submit, suggest, sweeps, token,
     watch,
 };
 
@@ -46,10 +46,28 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub home: PathBuf,
-    /// Coordinator to talk to, as http://HOST:PORT; without it the one that is live in the home folder, or else one that
-    /// is started for this command alone
-    #[arg(long, global = true, env = "TRANSECT_COORDINATOR", value_name = "URL", help_heading = "Global options")]
+    /// Coordinator to talk to, as http://HOST:PORT (several that share a store with commas between: any that answers);
+    /// without it the one that is live in the home folder, or else one that is started for this command alone
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSECT_COORDINATOR",
+        value_name = "URL[,URL...]",
+        help_heading = "Global options"
+    )]
     pub coordinator: Option<String>,
+    /// File with the token to show to the coordinator; without it, TRANSECT_TOKEN is one
+    #[arg(long, global = true, env = "TRANSECT_TOKEN_FILE", value_name = "FILE", help_heading = "Global options")]
+    pub token_file: Option<PathBuf>,
+    /// Authority of the coordinator's certificate (PEM), for https:// addresses; without it, those that the system trusts
+    #[arg(long, global = true, env = "TRANSECT_TLS_CA", value_name = "FILE", help_heading = "Global options")]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate to show to the coordinator (PEM), with --tls-client-key
+    #[arg(long, global = true, env = "TRANSECT_TLS_CLIENT_CERT", value_name = "FILE", help_heading = "Global options")]
+    pub tls_client_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, env = "TRANSECT_TLS_CLIENT_KEY", value_name = "FILE", help_heading = "Global options")]
+    pub tls_client_key: Option<PathBuf>,
     /// Answer in JSON: one document, or one line for each row of a stream
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
@@ -64,6 +82,19 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub color: Color,
+}
+
+impl Global {
+    /// What a program started by this one needs to reach the same coordinator.
+    pub fn access_variables(&self) -> Vec<(&'static str, PathBuf)> {
+        let files = [
+            ("TRANSECT_TOKEN_FILE", &self.token_file),
+            ("TRANSECT_TLS_CA", &self.tls_ca),
+            ("TRANSECT_TLS_CLIENT_CERT", &self.tls_client_cert),
+            ("TRANSECT_TLS_CLIENT_KEY", &self.tls_client_key),
+        ];
+        files.into_iter().filter_map(|(name, file)| Some((name, file.clone()?))).collect()
+    }
 }
 
 /// When to colour.
@@ -114,6 +145,8 @@ pub enum Verb {
     Sweeps(sweeps::SweepsArgs),
     /// List workers
     Workers,
+    /// Make, list and revoke the tokens by which a coordinator knows its callers
+    Token(token::TokenArgs),
     /// Give a worker work again that was set aside because jobs failed on it
     Release(scheduling::ReleaseArgs),
     /// List architectures, or the layers and tensors of one
@@ -124,6 +157,8 @@ pub enum Verb {
     Export(export::ExportArgs),
     /// Move a database
     Store(store::StoreArgs),
+    /// Remove artifacts that nothing names any more
+    Gc(gc::GcArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

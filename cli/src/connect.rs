@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
 use tracing_subscriber::EnvFilter;
+use transect_common::client::{Access, AccessFiles, Channel, Endpoints};
+use transect_common::pb::admin_service_client::AdminServiceClient;
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
+use transect_coordinator::artifacts::Location;
 use transect_coordinator::home::HomeError;
 use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, Coordinator, StartError, home};
@@ -50,9 +52,9 @@ impl Session {
     /// Finds a coordinator, or starts one.
     pub async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         if let Some(given) = &global.coordinator {
-            let address = url(given)?;
-            let channel = dial(&address).await?;
-            return Ok(Self { channel, address, own: None, scratch: None });
+            let endpoints = endpoints(given)?.with(&access(global)?).map_err(|e| Failure::Usage(e.to_string()))?;
+            let channel = dial(&endpoints).await?;
+            return Ok(Self { channel, address: endpoints.to_string(), own: None, scratch: None });
         }
         let has_database = global.home.join("transect.db").exists() || std::env::var_os(STORE).is_some();
         if need == Need::Database && !has_database && home::running(&global.home).is_none() {
@@ -77,7 +79,7 @@ impl Session {
         loop {
             let failure = if let Some(live) = home::running(folder) {
                 let address = format!("http://{live}");
-                match dial(&address).await {
+                match dial(&endpoints(&address)?).await {
                     Ok(channel) => return Ok(Self { channel, address, own: None, scratch: None }),
                     Err(failure) => failure,
                 }
@@ -85,7 +87,7 @@ impl Session {
                 match start(folder).await {
                     Ok(own) => {
                         let address = format!("http://{}", own.address());
-                        let channel = dial(&address).await?;
+                        let channel = dial(&endpoints(&address)?).await?;
                         return Ok(Self { channel, address, own: Some(own), scratch: None });
                     }
                     Err(StartError::Home(held @ HomeError::Held { .. })) => Failure::Other(held.into()),
@@ -99,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Where the coordinator answers: `http://127.0.0.1:40123`.
+    /// Where the coordinator answers: `http://127.0.0.1:40123`; several of them with commas between.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -112,6 +114,11 @@ impl Session {
     /// Sweeps and their results.
     pub fn sweeps(&self) -> SweepServiceClient<Channel> {
         SweepServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Tokens.
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
     }
 
     /// Artifacts.
@@ -130,31 +137,25 @@ impl Session {
     }
 }
 
-/// `HOST:PORT` may do without its scheme.
-fn url(given: &str) -> Result<String, Failure> {
-    let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
-    let wrong = || Failure::Usage(format!("`{given}` is no coordinator's address; it looks like http://HOST:PORT"));
-    let parsed: tonic::transport::Uri = url.parse().map_err(|_| wrong())?;
-    match (parsed.scheme_str(), parsed.port()) {
-        (Some("http"), Some(_)) => Ok(url),
-        _ => Err(wrong()),
-    }
+/// One address or several with commas between; `HOST:PORT` may do without its scheme.
+fn endpoints(given: &str) -> Result<Endpoints, Failure> {
+    Endpoints::parse(&[given]).map_err(|wrong| Failure::Usage(wrong.to_string()))
 }
 
-async fn dial(address: &str) -> Result<Channel, Failure> {
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|e| Failure::Usage(format!("{address}: {e}")))?;
-    let endpoint = endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(20));
-    endpoint.connect().await.map_err(|e| {
-        let mut reason: &dyn std::error::Error = &e;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        Failure::Unreachable(format!("no coordinator answers at {address}: {reason}"))
-    })
+/// What to show to a coordinator that was named.
+fn access(global: &Global) -> Result<Access, Failure> {
+    let files = AccessFiles {
+        token: global.token_file.clone(),
+        ca: global.tls_ca.clone(),
+        cert: global.tls_client_cert.clone(),
+        key: global.tls_client_key.clone(),
+    };
+    let token = std::env::var("TRANSECT_TOKEN").ok();
+    Access::read(&files, token.as_deref()).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
+    Channel::connect(endpoints).await.map_err(|away| Failure::Unreachable(away.to_string()))
 }
 
 /// Says where the database is, when it is not in the home folder; as of `transect-coordinator`.
@@ -167,7 +168,11 @@ async fn start(folder: &Path) -> Result<Coordinator, StartError> {
         Ok(place) => place.parse().map_err(|e| StartError::Config(format!("{STORE}: {e}")))?,
         Err(_) => StorePlace::Home,
     };
-    let config = Config { listen, http: None, lease: LEASE, store, ..Config::new(folder) };
+    // The variable of the coordinator's --artifacts: whoever keeps them in a bucket does so with every command.
+    let variables = || std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let given = std::env::var("TRANSECT_ARTIFACTS").ok();
+    let artifacts = given.map(|text| Location::parse(&text, variables())).transpose()?;
+    let config = Config { listen, http: None, lease: LEASE, artifacts, store, ..Config::new(folder) };
     transect_coordinator::start(config).await
 }
 
@@ -196,10 +201,12 @@ mod tests {
 
     #[test]
     fn an_address_may_do_without_its_scheme_but_not_without_its_port() {
-        assert_eq!(url("127.0.0.1:7700").unwrap(), "http://127.0.0.1:7700");
-        assert_eq!(url("http://host:1").unwrap(), "http://host:1");
+        assert_eq!(
+            endpoints("127.0.0.1:7700,http://host:1").unwrap().to_string(),
+            "http://127.0.0.1:7700,http://host:1"
+        );
         for wrong in ["host", "ftp://host:1", "http://", "not an address:1"] {
-            assert_eq!(url(wrong).unwrap_err().code(), 2, "{wrong}");
+            assert_eq!(endpoints(wrong).unwrap_err().code(), 2, "{wrong}");
         }
     }
 }

@@ -7,12 +7,20 @@ use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 
+use crate::args::Global;
 use crate::output::bytes;
 
 /// Less free space than this is called full: a checkpoint or a database page may not fit.
 const LITTLE: u64 = 16 << 20;
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// The home whose disk takes the checkpoints of a sweep, when that is known: not for a coordinator that was named, nor for
+/// one that keeps artifacts elsewhere.
+pub fn holding(global: &Global) -> Option<&Path> {
+    let is_here = global.coordinator.is_none() && !transect_coordinator::home::keeps_elsewhere(&global.home);
+    is_here.then_some(global.home.as_path())
+}
 
 /// Bytes that may still be written to the disk that holds `home`, which need not be there yet; none where that cannot be
 /// seen.

@@ -128,6 +128,8 @@ impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
         let message = status.message().to_owned();
         if is_lost(status) {
+            // What the connection made of it lies deeper.
+            let message = std::error::Error::source(status).map_or(message, transect_common::client::reason);
             return Self::Unreachable(format!(
                 "the coordinator does not answer ({message}); check that it is running, and --coordinator or --home"
             ));

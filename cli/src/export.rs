@@ -122,7 +122,7 @@ fn names<'a>(chosen: &'a [pb::Checkpoint], import: Option<&str>) -> Vec<(String,
 
 /// All bytes of an artifact, checked against its name.
 async fn download(session: &Session, artifact: &str) -> Result<Vec<u8>, Failure> {
-    let request = pb::GetArtifactRequest { artifact: artifact.to_owned() };
+    let request = pb::GetArtifactRequest { artifact: artifact.to_owned(), offset: 0 };
     let mut chunks = session.artifacts().get(request).await?.into_inner();
     let mut content = Vec::new();
     while let Some(part) = chunks.message().await? {

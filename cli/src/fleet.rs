@@ -21,6 +21,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 const SHORT_LIVES: u32 = 3;
 /// Longest wait before a worker is started again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Seconds in which a worker that is asked to stop leaves a snapshot and sends what it measured.
+const GRACE: &str = "12";
 /// Lines of a log that an error shows.
 const SHOWN_LINES: usize = 8;
 
@@ -31,6 +33,8 @@ pub struct Orders {
     pub program: PathBuf,
     /// Where the coordinator answers.
     pub coordinator: String,
+    /// Variables that say what they show to it: names of files, never secrets.
+    pub access: Vec<(&'static str, PathBuf)>,
     /// One for each worker, taken in turn.
     pub devices: Vec<String>,
     /// Number of workers, at least 1.
@@ -154,10 +158,12 @@ impl Fleet {
             .args(["--coordinator", &orders.coordinator, "--device", device])
             .args(["--threads", &orders.threads.to_string()])
             .args(["--exit-with-parent", &std::process::id().to_string()])
+            .args(["--grace-seconds", GRACE])
             .arg("--data")
             .arg(&orders.data)
             .arg("--cache")
             .arg(orders.home.join("cache"))
+            .envs(orders.access.iter().map(|(name, path)| (name, path)))
             .env("TRANSECT_HOME", &orders.home)
             .stdin(Stdio::null())
             .stdout(out)
@@ -217,6 +223,7 @@ mod tests {
         Orders {
             program,
             coordinator: "http://127.0.0.1:1".into(),
+            access: vec![],
             devices: vec!["cpu".into()],
             workers: 1,
             threads: 1,

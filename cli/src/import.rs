@@ -188,8 +188,10 @@ async fn store(
 ) -> Result<bool, Failure> {
     let mut artifacts = session.artifacts();
     for Checked { digest, bytes, .. } in checked {
-        let mut chunks: Vec<pb::PutRequest> =
-            bytes.chunks(CHUNK).map(|c| pb::PutRequest { artifact: String::new(), chunk: c.to_vec() }).collect();
+        let mut chunks: Vec<pb::PutRequest> = bytes
+            .chunks(CHUNK)
+            .map(|c| pb::PutRequest { artifact: String::new(), chunk: c.to_vec(), offset: 0 })
+            .collect();
         if let Some(first) = chunks.first_mut() {
             digest.as_str().clone_into(&mut first.artifact);
         }

@@ -15,6 +15,7 @@ mod disk;
 mod errors;
 mod export;
 mod fleet;
+mod gc;
 mod import;
 mod json;
 mod models;
@@ -34,6 +35,7 @@ mod suggest;
 mod summary;
 mod sweepfile;
 mod sweeps;
+mod token;
 mod watch;
 mod workers;
 
@@ -78,6 +80,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Suggest(args) => suggest::suggest(&global, output, args).await,
             Verb::Cancel(args) => cancel::cancel(&global, output, args).await,
             Verb::Retry(args) => cancel::retry(&global, output, args).await,
+            Verb::Token(args) => token::token(&global, output, args).await,
             Verb::Pause(args) => scheduling::pause(&global, output, args).await,
             Verb::Resume(args) => scheduling::resume(&global, output, args).await,
             Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,
@@ -89,6 +92,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Models(args) => models::models(output, &args),
             Verb::Import(args) => import::import(&global, output, args).await,
             Verb::Export(args) => export::export(&global, output, args).await,
+            Verb::Gc(args) => gc::gc(&global, output, args).await,
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "transect", &mut script);

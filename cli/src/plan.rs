@@ -40,7 +40,7 @@ pub async fn plan(global: &Global, output: Output, args: PlanArgs) -> Outcome {
         return output.json(&json::plan(&plan));
     }
     output.text(&words(&plan))?;
-    let home = Some(&global.home).filter(|_| global.coordinator.is_none());
+    let home = disk::holding(global);
     if let Some(reason) = home.and_then(|home| disk::no_room(home, plan.checkpoint_bytes, disk::free(home))) {
         output.warning(&reason);
     }

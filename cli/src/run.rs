@@ -107,8 +107,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// From submission to summary with one coordinator. `Unreachable` when that goes away.
     async fn attempt(&mut self, session: &Session) -> Outcome {
-        // The disk of another machine's coordinator cannot be seen from here.
-        let home = self.global.coordinator.is_none().then_some(self.global.home.as_path());
+        let home = disk::holding(self.global);
         let submit = begin(session, self.output, &self.args.file, self.loaded, self.lacking.as_deref(), home);
         let begun = interruptible(&mut self.signals, submit).await?;
         let trained_before = self.first.get_or_insert_with(|| begun.sweep.clone()).train_done;
@@ -217,6 +216,7 @@ fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str) -> Re
     Ok(Orders {
         program: find_worker()?,
         coordinator: coordinator.to_owned(),
+        access: global.access_variables(),
         devices: args.device.clone(),
         workers,
         threads,

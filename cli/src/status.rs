@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
+use transect_common::client::Channel;
 use transect_common::pb;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 

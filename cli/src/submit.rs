@@ -65,10 +65,10 @@ async fn store(
 ) -> Result<pb::SubmitResponse, Failure> {
     let about_file = |status: tonic::Status| Failure::about_sweep(&args.file, &status);
     let mut client = session.sweeps();
-    if global.coordinator.is_none() {
+    if let Some(home) = disk::holding(global) {
         let request = pb::PlanRequest { sweep_file: sweep_file.clone() };
         let plan = client.plan(request).await.map_err(about_file)?.into_inner();
-        if let Some(reason) = disk::no_room(&global.home, plan.checkpoint_bytes, disk::free(&global.home)) {
+        if let Some(reason) = disk::no_room(home, plan.checkpoint_bytes, disk::free(home)) {
             return Err(Failure::Other(anyhow::anyhow!("{reason}")));
         }
     }

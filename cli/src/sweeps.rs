@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::Value;
-use tonic::transport::Channel;
+use transect_common::client::Channel;
 use transect_common::pb;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 

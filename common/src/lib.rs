@@ -1,10 +1,12 @@
 //! Transect's words and pure functions: what a sweep file means, what a run is, which layers a mask moves, what a
 //! line's shape is called, and the messages that the parts exchange.
 //!
-//! Invariants: nothing in this crate does I/O, reads a clock, draws a random number or links libtorch. Data in, data out.
+//! Invariants: nothing in this crate but `client` does I/O, and nothing reads a clock, draws a random number or links
+//! libtorch. Data in, data out.
 
 pub mod assignment;
 pub mod checkpoint;
+pub mod client;
 pub mod data;
 pub mod digest;
 pub mod job;

@@ -95,7 +95,7 @@ fn a_file_without_lists_is_one_run_at_its_defaults() {
         batch_norm: BatchNorm::None,
         ..LineSpec::new("all", (0..25).map(|i| f64::from(i) / 24.0).collect(), vec![Split::Train, Split::Test])
     };
-    assert_eq!(run.lines, [line]);
+    assert_eq!(*run.lines, [line]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::artifacts::ArtifactError;
+use crate::artifacts::{ArtifactError, LEAST_SAFE_GRACE, Location};
 use crate::home::HomeError;
+use crate::security::{Security, TlsError};
 use crate::store::{StoreError, StorePlace};
 
 /// Port of the gRPC services unless said otherwise.
@@ -27,8 +28,14 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// How long a lease lasts without a sign of life, 100 ms to an hour.
     pub lease: Duration,
+    /// Where artifacts are kept; None for the folder `artifacts` of the home.
+    pub artifacts: Option<Location>,
+    /// Removes artifacts that nothing names, once a day, once they are so old; None for never.
+    pub gc: Option<Duration>,
     /// Failed attempts, for reasons that lie in the machine, before a job is set aside; at least 1.
     pub max_attempts: u32,
+    /// Who may talk to it.
+    pub security: Security,
 }
 
 impl Config {
@@ -40,7 +47,10 @@ impl Config {
             listen: (Ipv4Addr::LOCALHOST, GRPC_PORT).into(),
             http: Some((Ipv4Addr::LOCALHOST, HTTP_PORT).into()),
             lease: Duration::from_secs(30),
+            artifacts: None,
+            gc: None,
             max_attempts: 3,
+            security: Security::default(),
         }
     }
 
@@ -48,6 +58,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), StartError> {
         if !(Duration::from_millis(100)..=Duration::from_hours(1)).contains(&self.lease) {
             return Err(StartError::Config(format!("a lease lasts 100 ms to an hour, not {:?}", self.lease)));
+        }
+        if self.gc.is_some_and(|grace| grace < LEAST_SAFE_GRACE) {
+            return Err(StartError::Config("artifacts that nothing names are kept for at least 2 hours".to_owned()));
         }
         if self.max_attempts == 0 {
             return Err(StartError::Config("a job needs at least 1 attempt".to_owned()));
@@ -62,10 +75,13 @@ pub enum StartError {
     /// A setting out of range.
     #[error("{0}")]
     Config(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The home folder cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The artifact folder cannot be used.
+    /// The place of artifacts cannot be used.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
     /// The database cannot be used.

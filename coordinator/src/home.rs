@@ -39,6 +39,9 @@ pub struct Holder {
     pub address: SocketAddr,
     /// Its process id.
     pub pid: u32,
+    /// True when artifacts are kept elsewhere than in the home.
+    #[serde(default)]
+    pub keeps_elsewhere: bool,
 }
 
 /// Why a home cannot be used.
@@ -70,7 +73,7 @@ pub enum HomeError {
 
 fn describe(holder: Option<Holder>) -> String {
     match holder {
-        Some(Holder { address, pid }) => format!("the coordinator at {address} (process {pid})"),
+        Some(Holder { address, pid, .. }) => format!("the coordinator at {address} (process {pid})"),
         None => "another coordinator".to_owned(),
     }
 }
@@ -135,8 +138,8 @@ pub struct HomeLock {
 
 impl HomeLock {
     /// Writes down where this process answers, so that others find it.
-    pub fn publish(&mut self, address: SocketAddr) -> Result<(), HomeError> {
-        let holder = Holder { address, pid: std::process::id() };
+    pub fn publish(&mut self, address: SocketAddr, keeps_elsewhere: bool) -> Result<(), HomeError> {
+        let holder = Holder { address, pid: std::process::id(), keeps_elsewhere };
         let text = serde_json::to_string(&holder).expect("an address and a number are plain data");
         let file = &mut *self.file;
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{text}"));
@@ -162,6 +165,11 @@ pub fn running(home: &Path) -> Option<SocketAddr> {
     None
 }
 
+/// True when the coordinator that owned `home` last, perhaps this process, keeps artifacts elsewhere.
+pub fn keeps_elsewhere(home: &Path) -> bool {
+    holder(home).is_some_and(|holder| holder.keeps_elsewhere)
+}
+
 fn lock_path(home: &Path) -> PathBuf {
     home.join("coordinator.lock")
 }
@@ -184,7 +192,8 @@ mod tests {
 
         let mut lock = home.lock().unwrap();
         let address: SocketAddr = "127.0.0.1:7700".parse().unwrap();
-        lock.publish(address).unwrap();
+        lock.publish(address, true).unwrap();
+        assert!(keeps_elsewhere(home.path()));
         assert_eq!(running(home.path()), Some(address));
 
         let refusal = home.lock().unwrap_err().to_string();

@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::time::timeout;
 use transect_common::job::{JobKind, JobState};
 
 use crate::metrics::Counts;
+use crate::security::metrics_need_a_reader;
 use crate::services::Shared;
 use crate::store::{self, StoreError};
 
@@ -21,30 +23,40 @@ const INDEX: &str = "\
 transect-coordinator
 
 /healthz  200 while the process lives
-/readyz   200 while it takes requests and its database answers, 503 otherwise
+/readyz   200 while it takes requests and its database and artifacts answer, 503 otherwise
 /metrics  numbers in the OpenMetrics text format
 
 Sweeps are submitted and followed over gRPC, on another port.
 ";
 
-/// The pages of a coordinator.
-pub fn pages(shared: Shared) -> Router {
-    Router::new()
+/// The pages of a coordinator. `ask`: its numbers are for readers alone.
+pub fn pages(shared: Shared, ask: bool) -> Router {
+    let gate = shared.gate.clone();
+    let pages = Router::new()
         .route("/", get(async || INDEX))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(shared)
+        .with_state(shared);
+    if ask { pages.layer(from_fn_with_state(gate, metrics_need_a_reader)) } else { pages }
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
     if shared.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the coordinator is stopping\n".to_owned());
     }
-    match timeout(PATIENCE, shared.store.ping()).await {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("the database has not answered for {PATIENCE:?}\n")),
+    let (store, artifacts) =
+        tokio::join!(timeout(PATIENCE, shared.store.ping()), timeout(PATIENCE, shared.artifacts.ping()));
+    let not_ready = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    match (store, artifacts) {
+        (Ok(Ok(())), Ok(Ok(()))) => (StatusCode::OK, "ready\n".to_owned()),
+        (Ok(Err(error)), _) => not_ready(error.to_string()),
+        (Err(_), _) => not_ready(format!("the database has not answered for {PATIENCE:?}")),
+        (_, Ok(Err(error))) => not_ready(error.to_string()),
+        (_, Err(_)) => {
+            let place = shared.artifacts.location();
+            not_ready(format!("artifacts cannot be reached: {place} has not answered for {PATIENCE:?}"))
+        }
     }
 }
 

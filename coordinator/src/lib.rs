@@ -1,7 +1,7 @@
 //! The Transect coordinator: a stateless gRPC front of one database and one artifact store.
 //!
 //! [`start`] serves from within any program; `transect-coordinator` is that and signals. Invariant: everything that is
-//! known is in the home folder, so a coordinator may be killed at any moment and started again without loss.
+//! known is in the home folder, or where it was told to keep artifacts, so a coordinator may be killed at any moment and started again without loss.
 
 pub mod artifacts;
 mod config;
@@ -9,6 +9,7 @@ pub mod home;
 mod http;
 mod maintenance;
 mod metrics;
+pub mod security;
 mod server;
 mod services;
 mod status;

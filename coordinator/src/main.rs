@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
+use clap::{Args, Parser};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use transect_coordinator::artifacts::Location;
+use transect_coordinator::security::{Auth, Limits, Rate, Security, TlsFiles};
 use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, start};
 
@@ -39,12 +41,60 @@ struct Options {
     /// Failed attempts, for reasons that lie in the machine, before a job is set aside
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_attempts: u32,
+    /// Where artifacts are kept: a folder [default: HOME/artifacts], or s3://BUCKET/PREFIX with endpoint, region and keys in
+    /// the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; docs/artifacts.md)
+    #[arg(long, env = "TRANSECT_ARTIFACTS", value_name = "FOLDER|s3://BUCKET/PREFIX")]
+    artifacts: Option<String>,
+    /// Once a day, remove artifacts that nothing names and that are older than this, such as 24h
+    #[arg(long, value_name = "GRACE", num_args = 0..=1, default_missing_value = "24h", value_parser = humantime::parse_duration)]
+    gc: Option<Duration>,
     /// Write log lines as JSON
     #[arg(long)]
     log_json: bool,
+    #[command(flatten)]
+    security: SecurityOptions,
+}
+
+/// Who may talk to it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Security (docs/security.md)")]
+struct SecurityOptions {
+    /// Certificate (PEM, with those between it and its root), needed to listen where other machines reach it; read again when it changes
+    #[arg(long, value_name = "FILE", env = "TRANSECT_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "TRANSECT_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Mutual TLS: callers show a certificate of this authority (PEM) instead of a token
+    #[arg(long, value_name = "FILE", env = "TRANSECT_TLS_CLIENT_CA", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// `tokens` asks every caller for one, also on loopback and beside certificates; `auto` asks other machines without one
+    #[arg(long, value_name = "auto|tokens", default_value = "auto", value_parser = ["auto", "tokens"])]
+    auth: String,
+    /// Calls a second of one token
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate_per_token: u32,
+    /// Connections at once
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
     /// Listen where other machines reach it, although nothing is encrypted and nobody is asked who they are
     #[arg(long)]
     insecure: bool,
+}
+
+impl SecurityOptions {
+    fn read(self) -> Security {
+        let calls = f64::from(self.rate_per_token);
+        let limits = Limits {
+            calls: Rate { per_second: calls, burst: calls * 4.0 },
+            connections: self.max_connections as usize,
+            ..Limits::default()
+        };
+        let files = self.tls_cert.zip(self.tls_key);
+        let tls = files.map(|(cert, key)| TlsFiles { cert, key, client_ca: self.tls_client_ca });
+        let auth = if self.auth == "tokens" { Auth::Tokens } else { Auth::Auto };
+        Security { tls, auth, insecure: self.insecure, limits }
+    }
 }
 
 /// `off` is no address.
@@ -73,24 +123,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    for address in [Some(options.listen), options.http.0].into_iter().flatten() {
-        if !address.ip().is_loopback() && !options.insecure {
-            bail!(
-                "{address} can be reached by other machines, and the coordinator does not encrypt or ask for passwords yet. \
-                 Listen on 127.0.0.1, or say --insecure if everyone on that network may use it"
-            );
-        }
-    }
     // Listened for before anything is opened, so that no signal ends the process half-way.
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let store = store_place(options.store, options.store_file.as_deref())?;
+    let artifacts = options.artifacts.map(|text| Location::parse(&text, environment())).transpose()?;
     let config = Config {
         home: options.home,
         store,
         listen: options.listen,
         http: options.http.0,
         lease: Duration::from_secs(options.lease_seconds),
+        artifacts,
+        gc: options.gc,
         max_attempts: options.max_attempts,
+        security: options.security.read(),
     };
     let coordinator = start(config).await?;
     signals.next().await;
@@ -113,6 +159,11 @@ fn store_place(given: Option<StorePlace>, file: Option<&Path>) -> anyhow::Result
         ),
         given => Ok(given.unwrap_or_default()),
     }
+}
+
+/// What is not text cannot be a setting.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The two signals that ask a program to stop.

@@ -16,26 +16,32 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
+use transect_common::pb::admin_service_server::{self, AdminServiceServer};
 use transect_common::pb::artifact_service_server::{self, ArtifactServiceServer};
 use transect_common::pb::sweep_service_server::{self, SweepServiceServer};
 use transect_common::pb::worker_service_server::{self, WorkerServiceServer};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Location};
 use crate::config::{Config, StartError};
 use crate::home::{Home, HomeLock};
 use crate::http;
 use crate::maintenance;
 use crate::metrics::{Metrics, count_call};
-use crate::services::{Shared, artifacts, sweeps, workers};
-use crate::store::{StoreError, Terms};
+use crate::security::{Gate, Incoming, Patience, Peer, Policy, Reloading, Security, ServerSide, TlsError, Who, guard};
+use crate::services::{Shared, admin, artifacts, sweeps, workers};
+use crate::store::{Store, StoreError, Terms};
 
 /// Largest message that is received. Sweep files have at most 1 MiB and chunks of artifacts likewise; what is above that
 /// and below this limit is answered with a sentence rather than with a cut stream.
 const MAX_REQUEST_BYTES: usize = 8 << 20;
+/// Where nothing large is asked.
+const SMALL_REQUEST_BYTES: usize = 64 << 10;
+/// Connections to the pages at once, and how long each may last.
+const MOST_PAGES: usize = 200;
+const PAGE: Duration = Duration::from_mins(1);
 /// A connection that is silent for this long is asked for a sign of life ...
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// ... and closed when it gives none for this long.
@@ -44,8 +50,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Names under which the health service knows us; the empty one stands for all.
-const HEALTH_NAMES: [&str; 4] = [
+const HEALTH_NAMES: [&str; 5] = [
     "",
+    admin_service_server::SERVICE_NAME,
     sweep_service_server::SERVICE_NAME,
     worker_service_server::SERVICE_NAME,
     artifact_service_server::SERVICE_NAME,
@@ -83,26 +90,74 @@ impl Coordinator {
 /// Starts a coordinator: takes the home, listens, opens the store, and serves in tasks of its own.
 pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     config.check()?;
-    let Config { home, store: place, listen, http, lease, max_attempts } = config;
+    let policy = config.security.policy(config.listen, config.http).map_err(StartError::Config)?;
+    let Config { home, store: place, listen, http, lease, artifacts, gc, max_attempts, security } = config;
+    let tls = Tls::open(&security, policy).await?;
     let (home, mut lock) = take(home).await?;
     let grpc = bind("gRPC", listen, "--listen").await?;
     let http = match http {
         Some(address) => Some(bind("HTTP", address, "--http").await?),
         None => None,
     };
-    let artifacts = Artifacts::open(&home.artifacts())?;
+    let keeps_elsewhere = artifacts.is_some();
+    let location = artifacts.unwrap_or_else(|| Location::Folder(home.artifacts()));
+    let artifacts = Artifacts::open(location, &home.artifacts().join("tmp")).await?;
     let store = place.open(&home.database(), Terms { lease, max_attempts }).await?;
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    lock.publish(reachable(address))?;
+    lock.publish(reachable(address), keeps_elsewhere)?;
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();
-    let shared = Shared { store, artifacts, metrics: Metrics::new(), lease, stop: stop.clone(), work };
+    let gate = Gate::new(policy.who, security.limits, store.clone());
+    tell(policy, &*store).await;
+    let shared = Shared { store, artifacts, metrics: Metrics::new(), gate, lease, stop: stop.clone(), work };
+    let most = security.limits.connections;
+    let listening = |source| bind_error("gRPC", listen, "--listen", source);
+    let grpc = Incoming::open(grpc, tls.grpc, most, Patience::Greeting).map_err(listening)?;
+    let http = http.map(|listener| Incoming::open(listener, tls.pages, MOST_PAGES, Patience::Life(PAGE))).transpose();
+    let http = http.map_err(listening)?.map(|pages| (pages, policy.pages_ask));
     info!(%address, http = http_address.map(tracing::field::display), home = %home.path().display(), "serving");
-    let serving = tokio::spawn(serve(shared, grpc, http, lock));
+    let serving = tokio::spawn(serve(shared, gc, grpc, http, lock));
     Ok(Coordinator { address, http_address, stop: stop.drop_guard(), serving })
+}
+
+/// The certificates of the listeners, as far as they have any.
+struct Tls {
+    grpc: Option<Arc<Reloading>>,
+    pages: Option<Arc<Reloading>>,
+}
+
+impl Tls {
+    /// Reads the files, where that may block.
+    async fn open(security: &Security, policy: Policy) -> Result<Self, StartError> {
+        let Some(files) = security.tls.clone() else { return Ok(Self { grpc: None, pages: None }) };
+        let read = tokio::task::spawn_blocking(move || {
+            let grpc = ServerSide { protocol: "h2", certificate_is_optional: false };
+            let pages = ServerSide { protocol: "http/1.1", certificate_is_optional: true };
+            let pages = policy.pages_tls.then(|| Reloading::open(files.clone(), pages)).transpose()?;
+            Ok::<_, TlsError>(Self { grpc: Some(Reloading::open(files, grpc)?), pages })
+        });
+        Ok(read.await.map_err(|_| StartError::Store(StoreError::Stopped))??)
+    }
+}
+
+/// Says what an operator should know of who may call.
+async fn tell(policy: Policy, store: &dyn Store) {
+    if policy.is_exposed {
+        warn!(
+            "--insecure: other machines reach this coordinator, nothing is encrypted, and secrets can be read on the way"
+        );
+    }
+    if policy.who.need_token() && store.tokens().await.is_ok_and(|tokens| tokens.is_empty()) {
+        warn!(
+            "callers need a token and there is none yet: make the first with `transect token create NAME --scope admin`"
+        );
+    }
+    if policy.who != Who::Anyone {
+        info!(who = ?policy.who, "callers are asked who they are");
+    }
 }
 
 /// Files are locked and folders made where it may block.
@@ -132,16 +187,17 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn serve(shared: Shared, grpc: TcpListener, http: Option<TcpListener>, lock: HomeLock) {
+async fn serve(shared: Shared, gc: Option<Duration>, grpc: Incoming, http: Option<(Incoming, bool)>, lock: HomeLock) {
     let health = HealthReporter::new();
     set_health(&health, ServingStatus::Serving).await;
 
-    let maintenance = tokio::spawn(maintenance::maintain(shared.clone()));
+    let maintenance = tokio::spawn(maintenance::maintain(shared.clone(), gc));
     let pages_stop = CancellationToken::new();
     let pages = match http {
-        Some(listener) => {
+        Some((listener, ask)) => {
             let stopped = pages_stop.clone().cancelled_owned();
-            let server = axum::serve(listener, http::pages(shared.clone())).with_graceful_shutdown(stopped);
+            let pages = http::pages(shared.clone(), ask).into_make_service_with_connect_info::<Peer>();
+            let server = axum::serve(listener, pages).with_graceful_shutdown(stopped);
             Either::Left(server.into_future())
         }
         None => Either::Right(ready(Ok(()))),
@@ -194,7 +250,7 @@ async fn end_health_streams(mut health: HealthReporter) {
 }
 
 /// The gRPC services, until the coordinator stops.
-async fn services(shared: Shared, listener: TcpListener, health: HealthReporter) {
+async fn services(shared: Shared, incoming: Incoming, health: HealthReporter) {
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let valid = "the descriptors were made by the build";
     let (v1, v1alpha) = (reflection().build_v1().expect(valid), reflection().build_v1alpha().expect(valid));
@@ -208,18 +264,20 @@ async fn services(shared: Shared, listener: TcpListener, health: HealthReporter)
         ArtifactServiceServer::new(artifacts::Service::new(shared.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES),
     )
+    .add_service(
+        AdminServiceServer::new(admin::Service::new(shared.clone())).max_decoding_message_size(SMALL_REQUEST_BYTES),
+    )
     .add_service(tonic_health::pb::health_server::HealthServer::new(health))
     .add_service(v1)
     .add_service(v1alpha);
-    let counted = routes.prepare().into_axum_router().layer(from_fn_with_state(shared.metrics.clone(), count_call));
+    let guarded = routes.prepare().into_axum_router().layer(from_fn_with_state(shared.gate.clone(), guard));
+    let counted = guarded.layer(from_fn_with_state(shared.metrics.clone(), count_call));
     let served = Server::builder()
+        .max_concurrent_streams(shared.gate.limits().streams)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_routes(Routes::from(counted))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shared.stop.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(incoming, shared.stop.clone().cancelled_owned());
     if let Err(error) = served.await {
         error!(error = &error as &dyn std::error::Error, "the gRPC server failed");
     }

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use transect_common::sweep::SweepErrors;
 
-use crate::artifacts::ArtifactError;
+use crate::artifacts::{ArtifactError, CollectError};
 use crate::store::StoreError;
 
 /// Statuses travel in HTTP/2 headers, which many clients limit to 8 KiB: so much text goes into the sentence ...
@@ -141,9 +141,25 @@ impl From<ArtifactError> for Status {
         match &error {
             ArtifactError::NotFound(artifact) => not_found("artifact", artifact.as_str(), sentence),
             ArtifactError::Mismatch { .. } => Self::data_loss(sentence),
+            ArtifactError::Gap { .. } | ArtifactError::Beyond { .. } => Self::out_of_range(sentence),
+            ArtifactError::Removed(_) => Self::aborted(sentence),
+            ArtifactError::Busy(_) => Self::unavailable(sentence),
             ArtifactError::Damaged { .. } => logged(&error, Self::data_loss(sentence)),
             ArtifactError::Full { .. } => logged(&error, Self::resource_exhausted(sentence)),
-            ArtifactError::Io { .. } => internal(&error),
+            // Whoever runs the coordinator mends these while the caller waits.
+            ArtifactError::Away { .. } | ArtifactError::Denied { .. } | ArtifactError::NoBucket { .. } => {
+                logged(&error, Self::unavailable(sentence))
+            }
+            ArtifactError::Place(_) | ArtifactError::Io { .. } => internal(&error),
+        }
+    }
+}
+
+impl From<CollectError> for Status {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Artifacts(error) => error.into(),
+            CollectError::Store(error) => error.into(),
         }
     }
 }

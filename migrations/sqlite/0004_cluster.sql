@@ -79,6 +79,9 @@ CREATE TABLE snapshots (
     worker    INTEGER NOT NULL REFERENCES workers (id), -- says on which device, with which libtorch
     stored_at TEXT    NOT NULL
 ) STRICT;
+-- Collections of artifacts ask who names each.
+CREATE INDEX snapshots_by_artifact ON snapshots (artifact);
+CREATE INDEX checkpoints_by_artifact ON checkpoints (artifact);
 
 -- Trainings that worker `asks` would have to begin anew, while another worker is there that could go on: they are left to
 -- that one. The coordinator's own view, as the underscore says.

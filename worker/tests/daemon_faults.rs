@@ -159,12 +159,47 @@ fn a_row_that_the_coordinator_finds_invalid_fails_the_attempt() {
 #[test]
 fn a_coordinator_that_cannot_store_checkpoints_fails_the_attempt_with_its_words() {
     let fake = Fake::start();
-    let _worker = Worker::start(&fake.url());
-    fake.state().refuse_artifacts = Some(Status::resource_exhausted("the disk is full; free some space"));
+    let _worker = Worker::start_with(&fake.url(), &["--store-patience", "1s"]);
+    fake.state().refuse_artifacts = Some(Status::internal("the folder is gone; put it back"));
     fake.give(training(&tiny_run(1, 2), 1));
     let failure = fake.wait_failure(1);
     assert_eq!(failure.class, "machine");
-    assert!(failure.message.contains("checkpoint `init`") && failure.message.contains("the disk is full"));
+    assert!(failure.message.contains("checkpoint `init`") && failure.message.contains("the folder is gone"));
+}
+
+#[test]
+fn an_artifact_store_that_is_full_or_away_for_a_while_costs_time_and_nothing_else() {
+    let fake = Fake::start();
+    let _worker = Worker::start(&fake.url());
+    for (seed, status) in
+        [(1, Status::resource_exhausted("the bucket is full")), (2, Status::unavailable("it is gone"))]
+    {
+        let mut state = fake.state();
+        (state.refuse_artifacts, state.refusals) = (Some(status), Some(5));
+        drop(state);
+        fake.give(training(&tiny_run(seed, 2), seed));
+        fake.wait_done(seed);
+        assert_eq!(fake.state().failure(seed), None);
+    }
+}
+
+#[test]
+fn a_broken_upload_and_a_broken_download_go_on_where_they_stopped() {
+    let fake = Fake::start();
+    let worker = Worker::start(&fake.url());
+    fake.state().cut_upload_after = Some(1);
+    let run = tiny_run(1, 2);
+    fake.give(training(&run, 1));
+    fake.wait_done(1);
+    assert_eq!(fake.state().resumed, 1);
+    let checkpoints = fake.state().checkpoints(1);
+    for checkpoint in &checkpoints {
+        std::fs::remove_file(worker.cache().join(&checkpoint.artifact)).unwrap();
+    }
+    fake.state().cut_download_after = Some(1);
+    fake.give(lines(&run, 2, &[line("all")], checkpoints));
+    fake.wait_done(2);
+    assert_eq!(fake.state().resumed, 2);
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub fn gathered() -> Gathered {
                 });
             }
         }
-        for line in &run.lines {
+        for line in run.lines.iter() {
             for split in &line.splits {
                 for &alpha in &line.alphas {
                     let loss = match line.mask.as_str() {

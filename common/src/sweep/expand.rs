@@ -1,6 +1,7 @@
 //! Writes the product out: runs and their lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -65,6 +66,21 @@ pub(super) fn imports_fit(
     work.fits(probes, report);
 }
 
+/// Lines of the runs of one model on one kind of data, with where they lead.
+struct Walk {
+    lines: Vec<(LineSpec, Option<Target>)>,
+    /// The same for all those runs, when none leads elsewhere.
+    shared: Option<Arc<[LineSpec]>>,
+}
+
+impl Walk {
+    fn new(lines: Vec<(LineSpec, Option<Target>)>) -> Self {
+        let stays = lines.iter().all(|(_, target)| target.is_none());
+        let shared = stays.then(|| lines.iter().map(|(line, _)| line.clone()).collect());
+        Self { lines, shared }
+    }
+}
+
 /// The product of every case, then the runs that only others need. Settings and imports are checked.
 pub(super) fn expand(
     file: &SweepFile,
@@ -73,7 +89,7 @@ pub(super) fn expand(
     report: &mut Report,
 ) -> Expansion {
     let mut expander = Expander::new(&file.cases, imports, supposes, report);
-    let mut known: HashMap<String, Vec<(LineSpec, Option<Target>)>> = HashMap::new();
+    let mut known: HashMap<String, Walk> = HashMap::new();
     for (index, case) in file.cases.iter().enumerate().filter(|(_, case)| !case.is_source) {
         for picks in case.settings.combinations().into_iter().filter(|picks| file.rules.keep(case, picks)) {
             let Some(spec) = expander.spec(index, &picks, &mut vec![]) else {
@@ -86,15 +102,19 @@ pub(super) fn expand(
             let (input, classes) = (spec.data.input(), spec.data.classes());
             let images = [Split::Train, Split::Test].map(|split| spec.data.images(split));
             let key = json!([spec.model, input, classes, images]).to_string();
-            let lines = known.entry(key).or_insert_with(|| {
+            let walk = known.entry(key).or_insert_with(|| {
                 let model = spec.model.describe(input, classes);
-                lines(&file.probes, &model.expect("models were checked against their data"), &spec.data)
+                Walk::new(lines(&file.probes, &model.expect("models were checked against their data"), &spec.data))
             });
+            if let Some(shared) = &walk.shared {
+                expander.runs[place].lines = shared.clone();
+                continue;
+            }
             let name = named(index, &picks);
             // Many lines of a run lead to one place, which is found once.
             let mut leads: HashMap<&Target, Option<Led>> = HashMap::new();
             let mut filled = vec![];
-            for (line, target) in lines.iter() {
+            for (line, target) in &walk.lines {
                 let Some(target) = target else {
                     filled.push(line.clone());
                     continue;
@@ -102,7 +122,7 @@ pub(super) fn expand(
                 let led = leads.entry(target).or_insert_with(|| expander.led(index, &picks, &spec, target));
                 filled.extend(led.as_ref().and_then(|led| expander.line(&name, line, led)));
             }
-            expander.runs[place].lines = filled;
+            expander.runs[place].lines = filled.into();
         }
     }
     let axes = axes(&file.cases);

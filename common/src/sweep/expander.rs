@@ -1,6 +1,7 @@
 //! From picks to runs, and from what a run needs to the runs that it needs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -73,7 +74,7 @@ impl<'a> Expander<'a> {
         let place = self.runs.len();
         self.places.insert(digest.clone(), place);
         let settings = picked(&self.cases[case], picks);
-        self.runs.push(ExpandedRun { digest, spec: spec.clone(), settings, lines: vec![] });
+        self.runs.push(ExpandedRun { digest, spec: spec.clone(), settings, lines: Arc::default() });
         Some(place)
     }
 

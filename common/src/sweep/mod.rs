@@ -28,6 +28,7 @@ mod tree;
 mod value;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cases::Case;
 use probes::Probe;
@@ -51,7 +52,7 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// Most runs that one sweep may expand to.
 pub const MAX_RUNS: usize = 100_000;
 /// Most jobs (training and probes) that one sweep may expand to.
-pub const MAX_JOBS: usize = 1_000_000;
+pub const MAX_JOBS: usize = 1_100_000;
 /// Most points that one sweep may measure.
 pub const MAX_POINTS: u64 = 50_000_000;
 
@@ -139,8 +140,8 @@ pub struct ExpandedRun {
     /// Value of every axis for this run, keyed by the dotted setting, in the axes' order. For an imported run also
     /// `imported`: its name.
     pub settings: serde_json::Map<String, serde_json::Value>,
-    /// Lines to measure on it, deduplicated, in the file's order.
-    pub lines: Vec<LineSpec>,
+    /// Lines to measure on it, deduplicated, in the file's order; runs that are walked alike share one list.
+    pub lines: Arc<[LineSpec]>,
 }
 
 /// What a sweep file means.

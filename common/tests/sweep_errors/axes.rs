@@ -71,7 +71,7 @@ fn products_are_limited_and_counted_without_being_made() {
             (
                 "[[probe]]\nkind = \"line\"\nlayers = [\"each\"]\nbatch_size = [1, 2, 3]",
                 &[
-                    "6:1: probe: the sweep has 1,300,000 jobs, at most 1,000,000 are allowed; take fewer runs, layers or probes",
+                    "6:1: probe: the sweep has 1,300,000 jobs, at most 1,100,000 are allowed; take fewer runs, layers or probes",
                 ],
             ),
             (

@@ -3,6 +3,7 @@
 //! Invariants: every coordinator on a database does every duty, so none is special; a duty is safe to do twice at once;
 //! one that fails is logged and done again at its next turn. Time is passed in.
 
+mod garbage;
 mod leases;
 mod rollups;
 
@@ -22,8 +23,9 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const ROLLUPS: Duration = Duration::from_secs(5);
 
 /// Does every duty, until the coordinator stops.
-pub async fn maintain(shared: Shared) {
+pub async fn maintain(shared: Shared, gc: Option<Duration>) {
     let mut duties = JoinSet::new();
+    duties.spawn(garbage::daily(shared.clone(), gc));
     // Four times in the length of a lease, so that a lost one is noticed soon.
     duties.spawn(every(shared.clone(), shared.lease / 4, "look for leases that ran out", leases::expire));
     duties.spawn(every(shared, ROLLUPS, "close the books of finished sweeps", rollups::roll_up));

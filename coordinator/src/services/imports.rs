@@ -1,6 +1,7 @@
 //! Checkpoints trained elsewhere: nothing of an import is taken on trust.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use tonic::Status;
 use transect_common::checkpoint;
@@ -86,21 +87,16 @@ async fn check(
     tag: &Tag,
     field: &str,
 ) -> Result<u64, Status> {
-    let (model, name) = (model.clone(), artifact.clone());
-    let result = shared
-        .blocking(move |artifacts| {
-            let bytes = artifacts.size(&name)?.ok_or_else(|| ArtifactError::NotFound(name.clone()))?;
-            let needed = 4 * (model.theta_len() + model.buffers_len()) as u64;
-            // A small file gets to name what it lacks, but not to have memory for a huge model allocated.
-            if bytes < needed && needed > SMALL_MODEL {
-                return Ok(Err(format!(
-                    "it has {bytes} bytes; the tensors of {} alone take {needed}",
-                    model.architecture
-                )));
-            }
-            let decoded = checkpoint::decode(&model, &artifacts.read(&name)?);
-            Ok(decoded.map(|_| bytes).map_err(|e| e.to_string()))
-        })
-        .await?;
-    result.map_err(|reason| invalid(field, format!("checkpoint `{tag}`: {reason}")))
+    let wrong = |reason: String| invalid(field, format!("checkpoint `{tag}`: {reason}"));
+    let kept = shared.artifacts.keep(artifact, SystemTime::now()).await?;
+    let bytes = kept.ok_or_else(|| ArtifactError::NotFound(artifact.clone()))?;
+    let needed = 4 * (model.theta_len() + model.buffers_len()) as u64;
+    // A small file gets to name what it lacks, but not to have memory for a huge model allocated.
+    if bytes < needed && needed > SMALL_MODEL {
+        return Err(wrong(format!("it has {bytes} bytes; the tensors of {} alone take {needed}", model.architecture)));
+    }
+    let (model, content) = (model.clone(), shared.artifacts.read(artifact).await?);
+    let decoded = shared.compute(move || checkpoint::decode(&model, &content).map(|_| ()).map_err(|e| e.to_string()));
+    decoded.await?.map_err(wrong)?;
+    Ok(bytes)
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no service holds state of its own, so several coordinators could serve one database.
 
+pub mod admin;
 pub mod artifacts;
 mod imports;
 mod paging;
@@ -18,12 +19,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Status;
+use tonic::{Extensions, Status};
 
-use crate::artifacts::{ArtifactError, Artifacts};
+use crate::artifacts::Artifacts;
 use crate::metrics::Metrics;
-use crate::status::internal;
-use crate::store::{Store, Timestamp};
+use crate::security::{Gate, Principal};
+use crate::status::{internal, invalid};
+use crate::store::{Store, Timestamp, WorkerId};
 
 /// What every service has. Clones share it.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub struct Shared {
     pub artifacts: Artifacts,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who may speak for whom.
+    pub gate: Gate,
     /// Length of a lease.
     pub lease: Duration,
     /// Cancelled when the coordinator stops: long polls and endless streams end, nothing is leased any more.
@@ -49,13 +53,15 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Does something with the artifacts where it may block.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        what: impl FnOnce(&Artifacts) -> Result<T, ArtifactError> + Send + 'static,
-    ) -> Result<T, Status> {
-        let artifacts = self.artifacts.clone();
-        Ok(self.compute(move || what(&artifacts)).await??)
+    /// The worker that a request names, if its caller may speak for it.
+    async fn worker(&self, caller: &Extensions, name: &str) -> Result<WorkerId, Status> {
+        let worker: WorkerId = name
+            .parse()
+            .map_err(|()| invalid("worker_id", format!("`{name}` is no worker id such as `w-3`; register first")))?;
+        if let Some(principal) = caller.get::<Principal>() {
+            self.gate.speaks_for(principal, worker).await?;
+        }
+        Ok(worker)
     }
 
     /// Computes something that takes long enough to hold up other requests.

@@ -65,7 +65,7 @@ fn describe(
             plan.checkpoint_bytes += checkpoint_bytes(&run.spec);
             plan.training_images += training_images(&run.spec);
         }
-        for line in &run.lines {
+        for line in run.lines.iter() {
             plan.probe_jobs += 1;
             plan.points += line.points();
             if measured.contains(&(run.digest.clone(), line.digest())) {

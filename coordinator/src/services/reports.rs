@@ -1,11 +1,13 @@
 //! Rows of a report: read from the wire, one by one. A row that makes no sense is refused by itself.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use transect_common::data::Split;
+use transect_common::digest::ArtifactDigest;
 use transect_common::job::ErrorClass;
 use transect_common::pb;
 use transect_common::pb::report_request::Row as Wire;
 
-use crate::artifacts::{ArtifactError, Artifacts};
 use crate::status::cut;
 use crate::store::{Attempt, Epoch, JobAttempt, JobId, Point, Refusal, RefusalReason, ReportRow, Row, Snapshot};
 
@@ -22,18 +24,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Reads the row at `place` of the stream. Looks up artifacts, and so may block.
-    pub fn add(&mut self, place: u64, request: pb::ReportRequest, artifacts: &Artifacts) -> Result<(), ArtifactError> {
+    /// Reads the row at `place` of the stream; `stored` has the sizes of those artifacts of [`artifacts`] that are there.
+    pub fn add(&mut self, place: u64, request: pb::ReportRequest, stored: &BTreeMap<ArtifactDigest, u64>) {
         let job = job_attempt(request.job.unwrap_or_default());
         let refusal = |message: String| Refusal { job, place, reason: RefusalReason::Invalid, message };
         if request.job.is_none() {
             self.refused.push(refusal("the row names no job".to_owned()));
-            return Ok(());
+            return;
         }
         let mut row = request.row.ok_or_else(|| "the row says nothing".to_owned()).and_then(row);
         if let Ok(Row::Checkpoint { artifact, bytes, .. } | Row::Snapshot(Snapshot { artifact, bytes, .. })) = &row {
-            let stored = artifacts.size(artifact)?;
-            if stored != Some(*bytes) {
+            let stored = stored.get(artifact);
+            if stored != Some(bytes) {
                 let found = stored.map_or("it is not stored".to_owned(), |stored| format!("{stored} are stored"));
                 row = Err(format!("artifact {artifact} should have {bytes} bytes, but {found}; upload it first"));
             }
@@ -42,8 +44,17 @@ impl Rows {
             Ok(row) => self.rows.push(ReportRow { place, job, row }),
             Err(message) => self.refused.push(refusal(message)),
         }
-        Ok(())
     }
+}
+
+/// The artifacts that rows name.
+pub fn artifacts(requests: &[pb::ReportRequest]) -> BTreeSet<ArtifactDigest> {
+    let name = |request: &pb::ReportRequest| match &request.row {
+        Some(Wire::Checkpoint(row)) => row.artifact.parse().ok(),
+        Some(Wire::Snapshot(row)) => row.artifact.parse().ok(),
+        _ => None,
+    };
+    requests.iter().filter_map(name).collect()
 }
 
 /// A job as its holder names it. A job id too large for any store stands for no job.
@@ -122,11 +133,9 @@ mod tests {
     use super::*;
 
     fn refusal(row: Wire) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
         let job = Some(pb::JobAttempt { job_id: 1, attempt: 1 });
         let mut rows = Rows::default();
-        rows.add(7, pb::ReportRequest { job, row: Some(row), ..Default::default() }, &artifacts).unwrap();
+        rows.add(7, pb::ReportRequest { job, row: Some(row), ..Default::default() }, &BTreeMap::new());
         assert_eq!(rows.refused.len() + rows.rows.len(), 1);
         rows.refused.pop().map(|refused| refused.message).unwrap_or_default()
     }
@@ -167,10 +176,8 @@ mod tests {
 
     #[test]
     fn a_row_without_a_job_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
         let mut rows = Rows::default();
-        rows.add(0, pb::ReportRequest::default(), &artifacts).unwrap();
+        rows.add(0, pb::ReportRequest::default(), &BTreeMap::new());
         assert_eq!(rows.refused[0].message, "the row names no job");
     }
 }

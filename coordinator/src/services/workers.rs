@@ -1,9 +1,11 @@
 //! `WorkerService`: leases, signs of life, and reports.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
@@ -11,8 +13,9 @@ use transect_common::digest::RunDigest;
 use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
-use super::reports::{Rows, job_attempt};
+use super::reports::{self, Rows, job_attempt};
 use super::{Shared, now, translate};
+use crate::security::Principal;
 use crate::status::{cut, invalid, stopping};
 use crate::store::{JobProgress, Lease, LeaseWish, Refusal, Row, WorkerId};
 
@@ -21,6 +24,8 @@ const MAX_WAIT: u32 = 60;
 /// Most jobs of a lease, and rows of a report.
 const MAX_JOBS: u32 = 1000;
 const MAX_REPORT: usize = 10_000;
+/// Most bytes of a report: it is held in memory until it is complete.
+const MAX_REPORT_BYTES: usize = 16 << 20;
 /// A waiting worker asks again at most, and at least, this often: many may wait for one change, and a back-off ends
 /// without one.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -56,13 +61,10 @@ impl Service {
     }
 }
 
-fn worker_id(text: &str) -> Result<WorkerId, Status> {
-    text.parse().map_err(|()| invalid("worker_id", format!("`{text}` is no worker id such as `w-3`; register first")))
-}
-
 #[tonic::async_trait]
 impl WorkerService for Service {
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterResponse>, Status> {
+        let caller = request.extensions().get::<Principal>().cloned();
         let info = request.into_inner().info.ok_or_else(|| invalid("info", "say what the worker is"))?;
         let mut info = translate::info_from_wire(info);
         for text in [&mut info.host, &mut info.device, &mut info.device_name, &mut info.libtorch, &mut info.version] {
@@ -73,6 +75,9 @@ impl WorkerService for Service {
         }
         let (host, device, pid) = (info.host.clone(), info.device.clone(), info.pid);
         let worker = self.shared.store.register(info, now()).await?;
+        if let Some(caller) = &caller {
+            self.shared.gate.own(caller, worker).await?;
+        }
         info!(%worker, host, device, pid, "worker registered");
         let lease_ms = self.shared.lease.as_millis() as u64;
         let heartbeat_ms = (lease_ms / 3).max(1);
@@ -80,8 +85,8 @@ impl WorkerService for Service {
     }
 
     async fn lease(&self, request: Request<pb::LeaseRequest>) -> Result<Response<pb::LeaseResponse>, Status> {
+        let worker = self.shared.worker(request.extensions(), &request.get_ref().worker_id).await?;
         let request = request.into_inner();
-        let worker = worker_id(&request.worker_id)?;
         if request.max_jobs > MAX_JOBS {
             return Err(invalid("max_jobs", format!("ask for 1 to {MAX_JOBS} jobs, not {}", request.max_jobs)));
         }
@@ -109,8 +114,8 @@ impl WorkerService for Service {
         &self,
         request: Request<pb::HeartbeatRequest>,
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
-        let pb::HeartbeatRequest { worker_id: id, jobs, draining } = request.into_inner();
-        let worker = worker_id(&id)?;
+        let worker = self.shared.worker(request.extensions(), &request.get_ref().worker_id).await?;
+        let pb::HeartbeatRequest { jobs, draining, .. } = request.into_inner();
         let jobs = jobs.into_iter().map(|progress| JobProgress {
             job: job_attempt(progress.job.unwrap_or_default()),
             fraction: if progress.fraction.is_nan() { 0.0 } else { progress.fraction.clamp(0.0, 1.0) },
@@ -128,26 +133,35 @@ impl WorkerService for Service {
         &self,
         request: Request<Streaming<pb::ReportRequest>>,
     ) -> Result<Response<pb::ReportResponse>, Status> {
-        let mut stream = request.into_inner();
-        let mut requests = Vec::new();
+        let (_, caller, mut stream) = request.into_parts();
+        let (mut requests, mut bytes) = (Vec::new(), 0);
         while let Some(request) = stream.message().await? {
-            if requests.len() == MAX_REPORT {
-                return Err(invalid("row", format!("a report has at most {MAX_REPORT} rows; send several")));
+            bytes += request.encoded_len();
+            if requests.len() == MAX_REPORT || bytes > MAX_REPORT_BYTES {
+                let message =
+                    format!("a report has at most {MAX_REPORT} rows and {MAX_REPORT_BYTES} bytes; send several");
+                return Err(invalid("row", message));
+            }
+            if requests.first().is_some_and(|first: &pb::ReportRequest| first.worker_id != request.worker_id) {
+                return Err(invalid("worker_id", "all rows of a report are one worker's"));
             }
             requests.push(request);
         }
         let Some(first) = requests.first() else {
             return Ok(Response::new(pb::ReportResponse::default()));
         };
-        let worker = worker_id(&first.worker_id)?;
-        let read = self.shared.blocking(move |artifacts| {
-            let mut rows = Rows::default();
-            for (place, request) in (0..).zip(requests) {
-                rows.add(place, request, artifacts)?;
+        let worker = self.shared.worker(&caller, &first.worker_id).await?;
+        let mut stored = BTreeMap::new();
+        for artifact in reports::artifacts(&requests) {
+            if let Some(bytes) = self.shared.artifacts.keep(&artifact, SystemTime::now()).await? {
+                stored.insert(artifact, bytes);
             }
-            Ok(rows)
-        });
-        let Rows { rows, mut refused } = read.await?;
+        }
+        let mut rows = Rows::default();
+        for (place, request) in (0..).zip(requests) {
+            rows.add(place, request, &stored);
+        }
+        let Rows { rows, mut refused } = rows;
         log_ends(worker, &rows);
         let reported = self.shared.store.report(worker, rows, now()).await?;
         refused.extend(reported.refused);
@@ -165,12 +179,12 @@ impl WorkerService for Service {
     type SignalsStream = BoxStream<'static, Result<pb::SignalsResponse, Status>>;
 
     async fn signals(&self, request: Request<pb::SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
-        worker_id(&request.get_ref().worker_id)?;
+        self.shared.worker(request.extensions(), &request.get_ref().worker_id).await?;
         Ok(Response::new(signals(self.shared.clone()).boxed()))
     }
 
     async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveResponse>, Status> {
-        let worker = worker_id(&request.get_ref().worker_id)?;
+        let worker = self.shared.worker(request.extensions(), &request.get_ref().worker_id).await?;
         let released = self.shared.store.leave(worker, now()).await?;
         info!(%worker, released, "worker left");
         Ok(Response::new(pb::LeaveResponse { released: u32::try_from(released).unwrap_or(u32::MAX) }))

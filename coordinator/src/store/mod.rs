@@ -18,6 +18,7 @@ mod place;
 mod postgres;
 mod sqlite;
 mod time;
+mod tokens;
 mod types;
 mod work;
 
@@ -37,6 +38,7 @@ pub use place::{NoStorePlace, StorePlace};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
+pub use tokens::Tokens;
 pub use types::*;
 pub use work::*;
 
@@ -60,7 +62,7 @@ impl Default for Terms {
 
 /// Everything that is asked of a database. Used as `Arc<dyn Store>`.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Tokens {
     /// Stores a sweep with its runs, lines and jobs, or finds the one that was submitted with the same key.
     ///
     /// Runs and jobs that earlier sweeps stored are shared: what is done stays done, what was cancelled is queued again,
@@ -163,6 +165,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every artifact that some checkpoint names.
     async fn artifacts(&self) -> Result<HashSet<ArtifactDigest>>;
+
+    /// Those of `artifacts` that a checkpoint, an import or a snapshot names.
+    async fn named_artifacts(&self, artifacts: &[ArtifactDigest]) -> Result<HashSet<ArtifactDigest>> {
+        let all = self.artifacts().await?;
+        Ok(artifacts.iter().filter(|artifact| all.contains(artifact)).cloned().collect())
+    }
 
     /// Makes a worker known.
     async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId>;

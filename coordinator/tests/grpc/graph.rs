@@ -44,7 +44,7 @@ async fn leases_bring_what_jobs_need_of_other_runs_and_results_bring_measures() 
         let given = lease.elsewhere.iter().map(|file| (file.run.clone(), file.tag.clone()));
         assert_eq!(given.collect::<BTreeSet<_>>(), needs);
         for file in &lease.elsewhere {
-            let request = pb::StatRequest { artifact: file.artifact.clone() };
+            let request = pb::StatRequest { artifact: file.artifact.clone(), keep: false };
             assert!(server.artifacts().stat(request).await.unwrap().into_inner().exists);
         }
         worker.finish(&lease).await;

@@ -233,8 +233,10 @@ pub fn weights(model: &ModelSpec, value: f32) -> Vec<u8> {
 /// Uploads an artifact and returns its name.
 pub async fn put(artifacts: &mut ArtifactServiceClient<Channel>, bytes: &[u8]) -> String {
     let artifact = ArtifactDigest::of(bytes).to_string();
-    let mut requests: Vec<_> =
-        bytes.chunks(1 << 20).map(|chunk| pb::PutRequest { artifact: String::new(), chunk: chunk.to_vec() }).collect();
+    let mut requests: Vec<_> = bytes
+        .chunks(1 << 20)
+        .map(|chunk| pb::PutRequest { artifact: String::new(), chunk: chunk.to_vec(), offset: 0 })
+        .collect();
     requests[0].artifact.clone_from(&artifact);
     artifacts.put(tokio_stream::iter(requests)).await.unwrap();
     artifact

@@ -47,7 +47,7 @@ fn to(other: &RunSpec, mask: &str) -> LineSpec {
 }
 
 fn with_lines(spec: &RunSpec, lines: Vec<LineSpec>) -> ExpandedRun {
-    ExpandedRun { lines, ..expanded(spec.clone(), &1.into(), &[]) }
+    ExpandedRun { lines: lines.into(), ..expanded(spec.clone(), &1.into(), &[]) }
 }
 
 fn sweep_of(name: &str, runs: Vec<ExpandedRun>) -> NewSweep {

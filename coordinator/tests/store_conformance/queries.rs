@@ -127,6 +127,9 @@ pub async fn checkpoints_come_by_run_and_moment(world: World) {
         assert!(is_right, "{prefix}: {error}");
     }
     assert_eq!(world.store.artifacts().await.unwrap(), [artifact("init"), artifact("final")].into());
+    let asked = [artifact("init"), artifact("never stored")];
+    assert_eq!(world.store.named_artifacts(&asked).await.unwrap(), [artifact("init")].into());
+    assert!(world.store.named_artifacts(&[]).await.unwrap().is_empty());
 }
 
 pub async fn what_is_done_can_be_asked_for(world: World) {

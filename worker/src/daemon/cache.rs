@@ -105,6 +105,15 @@ impl Cache {
     /// Drops the least recently used files until the rest fits. Files in use count but are passed over: dropping their
     /// names would free nothing.
     pub fn evict(&self) -> io::Result<()> {
+        self.evict_to(self.limit)
+    }
+
+    /// Drops every file that is not in use: the disk is full.
+    pub fn make_room(&self) -> io::Result<()> {
+        self.evict_to(0)
+    }
+
+    fn evict_to(&self, limit: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -117,7 +126,7 @@ impl Cache {
         let mut total: u64 = files.iter().map(|(_, len, ..)| len).sum();
         files.sort();
         for (_, len, in_use, path) in files {
-            if total <= self.limit {
+            if total <= limit {
                 break;
             }
             if !in_use {

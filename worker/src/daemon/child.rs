@@ -25,6 +25,8 @@ use crate::executor::pipe;
 const START: Duration = Duration::from_mins(5);
 /// Last lines of standard error that go into the cause of death.
 const LAST_WORDS: usize = 6;
+/// Events that are read ahead. When nobody takes them, the pipe fills and the executor waits.
+const EVENTS: usize = 256;
 /// A line of standard error is cut at so many bytes in the cause of death.
 const LINE: usize = 500;
 
@@ -61,7 +63,7 @@ pub enum StartError {
 pub struct Child {
     process: Process,
     input: Option<ChildStdin>,
-    events: mpsc::UnboundedReceiver<Result<ExecutorEvent, pipe::PipeError>>,
+    events: mpsc::Receiver<Result<ExecutorEvent, pipe::PipeError>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
     log: JoinHandle<()>,
     /// What it said of itself.
@@ -79,6 +81,8 @@ impl Child {
             .arg("executor")
             .args(["--device", &setup.device, "--threads", &threads])
             .args(["--parent", &std::process::id().to_string()])
+            // It talks to nobody, so it has no secret to keep.
+            .env_remove("TRANSECT_TOKEN")
             .env("OMP_NUM_THREADS", &threads)
             .env("MKL_NUM_THREADS", &threads)
             .env("OMP_DYNAMIC", "FALSE")
@@ -98,7 +102,7 @@ impl Child {
             .spawn()?;
         let piped = "all three streams were piped";
         let input = process.stdin.take().expect(piped);
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         tokio::spawn(read_events(process.stdout.take().expect(piped), sender));
         let last_words = Arc::new(Mutex::new(VecDeque::new()));
         let log = tokio::spawn(read_log(process.stderr.take().expect(piped), Arc::clone(&last_words)));
@@ -123,6 +127,11 @@ impl Child {
         let Some(input) = &mut self.input else { return Err(pipe::PipeError::Cut) };
         input.write_all(&bytes).await?;
         Ok(input.flush().await?)
+    }
+
+    /// Asks it to end the group in hand as soon as it can, a training with a snapshot, and to leave.
+    pub async fn stop(&mut self) -> Result<(), pipe::PipeError> {
+        self.send(&ExecutorRequest { stop: true, ..ExecutorRequest::default() }).await
     }
 
     /// The next event; nothing once the executor has ended and all it said was read. Cancel-safe.
@@ -189,13 +198,13 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// Reads whole events into a channel, because reading itself cannot be cancelled half-way.
-async fn read_events(output: ChildStdout, sender: mpsc::UnboundedSender<Result<ExecutorEvent, pipe::PipeError>>) {
+async fn read_events(output: ChildStdout, sender: mpsc::Sender<Result<ExecutorEvent, pipe::PipeError>>) {
     let mut output = BufReader::new(output);
     loop {
         let event = pipe::read_async(&mut output).await;
         let is_last = event.is_err();
         let Some(event) = event.transpose() else { return };
-        if sender.send(event).is_err() || is_last {
+        if sender.send(event).await.is_err() || is_last {
             return;
         }
     }

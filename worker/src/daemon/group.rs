@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use transect_common::digest::ArtifactDigest;
 use transect_common::executor_pb::executor_event::Event;
-use transect_common::executor_pb::{CheckpointFile, ExecutorEvent, ExecutorRequest, SourceFile};
+use transect_common::executor_pb::{CheckpointFile, ExecutorEvent, ExecutorRequest, SnapshotFile, SourceFile};
 use transect_common::pb::report_request::Row;
-use transect_common::pb::{JobAttempt, LeaseResponse, ReportRequest, RunArtifact, TaggedArtifact};
+use transect_common::pb::{JobAttempt, LeaseResponse, ReportRequest, RunArtifact, Snapshot, TaggedArtifact};
 use transect_common::run::RunSpec;
 
 use super::cache::Cache;
@@ -45,7 +46,14 @@ pub struct Group<'a> {
     pub shutdown: &'a Shutdown,
     /// The data folder.
     pub data: &'a Path,
+    /// Time between two snapshots of a training; zero for none but at a stop.
+    pub snapshot_every: Duration,
+    /// An artifact store that fails is waited for so long.
+    pub store_patience: Duration,
 }
+
+/// Share of the grace period in which a training may leave its snapshot; the rest is for sending it.
+const SNAPSHOT_SHARE: f64 = 0.4;
 
 impl Group<'_> {
     /// Works through a lease on `child`. Returns early when the daemon is asked to stop, with the jobs still held.
@@ -64,7 +72,7 @@ impl Group<'_> {
         let files = Files::of(&lease);
         let executor = tokio::select! {
             fetched = self.fetch(&files) => match fetched {
-                Ok((checkpoints, sources)) => {
+                Ok((checkpoints, sources, snapshot)) => {
                     let request = ExecutorRequest {
                         run_spec: lease.run_spec,
                         jobs: lease.jobs,
@@ -72,6 +80,9 @@ impl Group<'_> {
                         data: self.data.display().to_string(),
                         scratch: self.cache.scratch().display().to_string(),
                         sources,
+                        snapshot,
+                        snapshot_seconds: self.snapshot_every.as_secs_f64(),
+                        stop: false,
                     };
                     self.execute(child, &request, jobs, &what).await
                 }
@@ -85,6 +96,10 @@ impl Group<'_> {
             },
             // Given back by leaving.
             () = self.shutdown.asked() => Executor::Keep,
+            () = self.all_taken(&jobs) => {
+                tracing::info!("{what}: every job was taken away before it began");
+                Executor::Keep
+            }
         };
         for digest in files.all().filter_map(|artifact| artifact.parse().ok()) {
             self.cache.release(&digest);
@@ -93,7 +108,7 @@ impl Group<'_> {
     }
 
     /// Brings all that the group needs to this machine: its run's checkpoints, and those of others with imported files.
-    async fn fetch(&self, files: &Files) -> Result<(Vec<CheckpointFile>, Vec<SourceFile>), String> {
+    async fn fetch(&self, files: &Files) -> Result<Fetched, String> {
         let mut checkpoints = Vec::new();
         for TaggedArtifact { tag, artifact } in &files.checkpoints {
             let path = self.fetch_one(&format!("checkpoint `{tag}`"), artifact).await?;
@@ -109,13 +124,28 @@ impl Group<'_> {
             let path = self.fetch_one("an imported file", artifact).await?;
             sources.push(SourceFile { artifact: artifact.clone(), path, ..SourceFile::default() });
         }
-        Ok((checkpoints, sources))
+        let snapshot = match &files.snapshot {
+            Some(snapshot) => self.fetch_snapshot(snapshot).await,
+            None => None,
+        };
+        Ok((checkpoints, sources, snapshot))
+    }
+
+    /// Where the training goes on. A snapshot that cannot be had costs what is done again, nothing else.
+    async fn fetch_snapshot(&self, snapshot: &Snapshot) -> Option<SnapshotFile> {
+        match self.fetch_one("the snapshot", &snapshot.artifact).await {
+            Ok(path) => Some(SnapshotFile { path, threads: snapshot.threads }),
+            Err(error) => {
+                tracing::warn!("{error}; the training begins at its beginning");
+                None
+            }
+        }
     }
 
     /// The path at which an artifact lies until the group is over. The same may be asked for twice.
     async fn fetch_one(&self, what: &str, artifact: &str) -> Result<String, String> {
         let digest: ArtifactDigest = artifact.parse().map_err(|e| format!("{what}: {e}"))?;
-        let path = transfer::fetch(self.session, self.cache, &digest)
+        let path = transfer::fetch(self.session, self.cache, &digest, self.store_patience)
             .await
             .map_err(|e| format!("{what} ({}) cannot be had: {e}", digest.short()))?;
         Ok(path.display().to_string())
@@ -137,7 +167,8 @@ impl Group<'_> {
         let mut failed = BTreeSet::new();
         loop {
             tokio::select! {
-                event = child.next() => match event {
+                () = self.report.queued.room(), if !self.report.queued.has_room() => {}
+                event = child.next(), if self.report.queued.has_room() => match event {
                     Some(Ok(event)) => match self.take(event, &mut open, &mut failed) {
                         Taken::More => {}
                         Taken::Finished if failed.is_empty() && open.is_empty() => return Executor::Keep,
@@ -166,19 +197,55 @@ impl Group<'_> {
                         return Executor::Replace;
                     }
                 },
-                () = self.held.removed() => {
-                    if !open.is_empty() && !open.keys().any(|job| self.held.holds(job)) {
-                        tracing::info!("{what}: every job was taken away; the executor is stopped");
-                        child.kill();
-                        return Executor::Replace;
-                    }
+                () = self.all_taken(&open), if !open.is_empty() => {
+                    tracing::info!("{what}: every job was taken away; the executor is stopped");
+                    child.kill();
+                    return Executor::Replace;
                 }
                 () = self.shutdown.asked() => {
-                    child.kill();
-                    while let Some(Ok(event)) = child.next().await {
-                        self.take(event, &mut open, &mut failed);
-                    }
+                    let is_training = request.jobs.iter().any(|job| job.line_spec.is_empty());
+                    self.stop(child, is_training, &mut open, &mut failed).await;
                     return Executor::Replace;
+                }
+            }
+        }
+    }
+
+    /// Waits until none of `jobs` is held any more.
+    async fn all_taken(&self, jobs: &BTreeMap<Key, JobAttempt>) {
+        while jobs.keys().any(|job| self.held.holds(job)) {
+            self.held.removed().await;
+        }
+    }
+
+    /// Ends an executor in the middle of a group, and takes what it still says: a training its snapshot, lines the points
+    /// that are measured.
+    async fn stop(
+        &self,
+        child: &mut Child,
+        is_training: bool,
+        open: &mut BTreeMap<Key, JobAttempt>,
+        failed: &mut BTreeSet<Key>,
+    ) {
+        let deadline = self.shutdown.deadline(SNAPSHOT_SHARE);
+        let asked = is_training && !open.is_empty() && child.stop().await.is_ok();
+        let mut is_killed = false;
+        if !asked {
+            child.kill();
+            is_killed = true;
+        }
+        loop {
+            tokio::select! {
+                event = child.next() => match event {
+                    Some(Ok(event)) => {
+                        self.take(event, open, failed);
+                    }
+                    _ => return child.kill(),
+                },
+                () = tokio::time::sleep_until(deadline), if !is_killed => {
+                    tracing::warn!("the training left no snapshot in time");
+                    child.kill();
+                    is_killed = true;
                 }
             }
         }
@@ -199,6 +266,7 @@ impl Group<'_> {
                 }
                 match row {
                     Row::Checkpoint(row) => self.report.checkpoint(job, row, event.checkpoint_path.into()),
+                    Row::Snapshot(row) => self.report.snapshot(job, row, event.checkpoint_path.into()),
                     row => self.report.row(job, row),
                 }
             }
@@ -217,11 +285,15 @@ impl Group<'_> {
     }
 }
 
+/// Files of a group where they lie on this machine.
+type Fetched = (Vec<CheckpointFile>, Vec<SourceFile>, Option<SnapshotFile>);
+
 /// The files that a lease names.
 struct Files {
     checkpoints: Vec<TaggedArtifact>,
     elsewhere: Vec<RunArtifact>,
     artifacts: Vec<String>,
+    snapshot: Option<Snapshot>,
 }
 
 impl Files {
@@ -230,13 +302,15 @@ impl Files {
             checkpoints: lease.checkpoints.clone(),
             elsewhere: lease.elsewhere.clone(),
             artifacts: lease.artifacts.clone(),
+            snapshot: lease.snapshot.clone(),
         }
     }
 
     /// Their digests.
     fn all(&self) -> impl Iterator<Item = &String> {
         let own = self.checkpoints.iter().map(|file| &file.artifact);
-        own.chain(self.elsewhere.iter().map(|file| &file.artifact)).chain(&self.artifacts)
+        let elsewhere = self.elsewhere.iter().map(|file| &file.artifact);
+        own.chain(elsewhere).chain(&self.artifacts).chain(self.snapshot.iter().map(|snapshot| &snapshot.artifact))
     }
 }
 

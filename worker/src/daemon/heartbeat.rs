@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 use transect_common::pb::HeartbeatRequest;
 
 use super::held::Held;
-use super::session::{Session, sentence, within};
+use super::session::{Session, sentence};
 use super::shutdown::Shutdown;
 
-/// Sends heartbeats until the task is dropped.
-pub async fn run(session: Arc<Session>, held: Held, shutdown: Shutdown) {
+/// A heartbeat that was not answered is sent again so soon, perhaps to another coordinator.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Sends heartbeats until the task is dropped, and one at once whenever `wake` asks for it.
+pub async fn run(session: Arc<Session>, held: Held, shutdown: Shutdown, wake: Arc<Notify>) {
     let mut away = false;
     let mut ticker = None;
     loop {
@@ -26,11 +30,15 @@ pub async fn run(session: Arc<Session>, held: Held, shutdown: Shutdown) {
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticker
         });
-        ticker.tick().await;
-        let request =
-            HeartbeatRequest { worker_id: terms.worker_id.clone(), jobs: held.list(), draining: shutdown.is_asked() };
+        tokio::select! {
+            _ = ticker.tick() => {}
+            () = wake.notified() => {}
+            () = tokio::time::sleep(AGAIN), if away => {}
+        }
+        let draining = shutdown.is_finishing();
+        let request = HeartbeatRequest { worker_id: terms.worker_id.clone(), jobs: held.list(), draining };
         let patience = terms.heartbeat.max(Duration::from_secs(1));
-        match within(patience, session.worker().heartbeat(request)).await {
+        match session.within(patience, session.worker().heartbeat(request)).await {
             Ok(answer) => {
                 if away {
                     tracing::info!("the coordinator answers heartbeats again");

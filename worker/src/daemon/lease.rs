@@ -7,7 +7,8 @@ use tonic::{Code, Status};
 use transect_common::pb::{LeaseRequest, LeaseResponse};
 
 use super::backoff::Backoff;
-use super::session::{Session, is_passing, sentence, within};
+use super::session::{Session, is_passing, sentence};
+use super::shutdown::Shutdown;
 
 /// Lines of one run that are taken together.
 const MAX_JOBS: u32 = 64;
@@ -33,25 +34,35 @@ impl CachedRuns {
     }
 }
 
-/// The next group of jobs, however long it takes and however often the coordinator goes away. Dropping the call may
-/// drop a lease that was on its way; leaving gives it back.
+/// The next group of jobs, however often the coordinator goes away; nothing when there was none for `idle`. Dropping the
+/// call may drop a lease that was on its way; leaving gives it back.
 ///
 /// # Errors
 /// The coordinator is there and refuses.
-pub async fn next(session: &Session, cached: &CachedRuns) -> Result<LeaseResponse, Status> {
-    let mut backoff = Backoff::default();
+pub async fn next(
+    session: &Session,
+    cached: &CachedRuns,
+    shutdown: &Shutdown,
+    idle: Option<Duration>,
+) -> Result<Option<LeaseResponse>, Status> {
+    let (began, mut backoff) = (Instant::now(), Backoff::default());
     loop {
+        let left = idle.map_or(WAIT, |idle| idle.saturating_sub(began.elapsed()));
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let wait = left.min(WAIT);
         let terms = session.terms().await?;
         let request = LeaseRequest {
             worker_id: terms.worker_id.clone(),
             max_jobs: MAX_JOBS,
-            wait_seconds: WAIT.as_secs() as u32,
+            wait_seconds: wait.as_secs_f64().ceil() as u32,
             cached_runs: cached.list(),
-            seconds_left: None,
+            seconds_left: shutdown.seconds_left(),
         };
         let asked = Instant::now();
-        match within(WAIT + Duration::from_secs(10), session.worker().lease(request)).await {
-            Ok(lease) if !lease.jobs.is_empty() => return Ok(lease),
+        match session.within(WAIT + Duration::from_secs(10), session.worker().lease(request)).await {
+            Ok(lease) if !lease.jobs.is_empty() => return Ok(Some(lease)),
             Ok(_) => {
                 backoff.reset();
                 // A coordinator that does not wait for work must not be asked without a pause.

@@ -11,9 +11,11 @@ mod group;
 mod heartbeat;
 mod held;
 mod lease;
+mod queued;
 mod report;
 mod session;
 mod shutdown;
+mod signals;
 mod transfer;
 
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::Notify;
+use transect_common::client::Endpoints;
 use transect_common::pb::{LeaveRequest, WorkerInfo};
 
 use self::cache::Cache;
@@ -29,23 +33,23 @@ use self::group::{Executor, Group};
 use self::held::Held;
 use self::lease::CachedRuns;
 use self::report::Report;
-use self::session::{Session, sentence, within};
+use self::session::{Session, is_passing, sentence};
 use self::shutdown::Shutdown;
 
-/// What was measured gets so long to reach the coordinator once the daemon is asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// What was measured may be sent until this share of the grace period is over; the rest is for saying goodbye.
+const DRAIN_SHARE: f64 = 0.85;
 /// The answer to a registration is waited for so long once the daemon is asked to stop.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Saying goodbye may take so long.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// A goodbye that no coordinator heard is said again so soon.
+const AGAIN: Duration = Duration::from_millis(200);
 /// An executor that cannot be started so often in a row ends the daemon: the device is gone.
 const STARTS: u32 = 5;
 
 /// What a daemon is told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The coordinator's address: `http://HOST:PORT`, or `HOST:PORT`.
-    pub coordinator: String,
+    /// Where coordinators answer.
+    pub coordinators: Endpoints,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Folder with the data sets.
@@ -56,9 +60,30 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Threads of the executor, at least 1.
     pub threads: u32,
+    /// What this worker says of itself, for jobs that ask for it.
+    pub labels: Vec<String>,
+    /// Time between two snapshots of a training; zero for none but at a stop.
+    pub snapshot_every: Duration,
+    /// From being asked to stop until it is gone.
+    pub grace: Duration,
+    /// It is gone so long after its start.
+    pub time_limit: Option<Duration>,
+    /// It leaves once it had no work for so long.
+    pub idle_exit: Option<Duration>,
+    /// An artifact store that is full, or fails, is waited for so long before the attempt fails.
+    pub store_patience: Duration,
 }
 
-/// Works until SIGTERM or SIGINT.
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// What it had was sent or given back.
+    InOrder,
+    /// It was asked twice: its leases run out by themselves.
+    AtOnce,
+}
+
+/// Works until SIGTERM or SIGINT, or its time is over.
 ///
 /// Must run on the main thread, in a current-thread runtime: the executor is killed by the kernel when the thread that
 /// started it ends.
@@ -66,8 +91,15 @@ pub struct Config {
 /// # Errors
 /// The device, a folder or the address cannot be used, or the coordinator will not have this worker. A coordinator that
 /// is away is no error.
-pub async fn run(config: Config) -> anyhow::Result<()> {
-    let shutdown = Shutdown::listen().context("signals cannot be listened for")?;
+pub async fn run(config: Config) -> anyhow::Result<Left> {
+    let shutdown = Shutdown::listen(config.grace, config.time_limit).context("signals cannot be listened for")?;
+    tokio::select! {
+        worked = run_until_left(config, shutdown.clone()) => worked.map(|()| Left::InOrder),
+        () = shutdown.asked_twice() => Ok(Left::AtOnce),
+    }
+}
+
+async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (host, pid) = (host(), std::process::id());
     let data =
         std::path::absolute(&config.data).with_context(|| format!("no data folder {}", config.data.display()))?;
@@ -78,7 +110,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // The device is checked before the coordinator hears of it.
     let child = tokio::select! {
         child = Child::start(&setup) => child?,
-        () = shutdown.asked() => return Ok(()),
+        () = shutdown.finishing() => return Ok(()),
     };
     let info = WorkerInfo {
         host,
@@ -90,7 +122,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cpu_capability: child.hello.cpu_capability.clone(),
         threads: setup.threads,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        labels: vec![],
+        labels: config.labels,
     };
     tracing::info!(
         device = info.device,
@@ -99,48 +131,77 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         threads = info.threads,
         "ready"
     );
-    let session = Arc::new(Session::new(&config.coordinator, info)?);
+    // Many workers are started with the same list: each begins elsewhere in it.
+    let coordinators = config.coordinators.beginning_with(pid as usize);
+    let session = Arc::new(Session::new(&coordinators, info));
     tokio::select! {
         terms = session.terms() => {
             if let Err(status) = terms {
-                bail!("the coordinator at {} will not have this worker: {}", config.coordinator, sentence(&status));
+                bail!("the coordinator at {coordinators} will not have this worker: {}", sentence(&status));
             }
         }
         // A registration that is on its way may still be answered; then the worker can say that it leaves.
-        () = async { shutdown.asked().await; tokio::time::sleep(ANSWER).await } => return Ok(()),
+        () = async { shutdown.finishing().await; tokio::time::sleep(ANSWER).await } => return Ok(()),
+        () = after(config.idle_exit) => {
+            tracing::info!("no coordinator answered for as long as this worker may be idle: leaving");
+            return Ok(());
+        }
     }
 
     let held = Held::default();
-    let (report, sender) = Report::new(Arc::clone(&session), held.clone(), Arc::clone(&cache));
+    let (report, sender) = Report::new(Arc::clone(&session), held.clone(), Arc::clone(&cache), config.store_patience);
     let sender = tokio::spawn(sender);
-    let heartbeat = tokio::spawn(heartbeat::run(Arc::clone(&session), held.clone(), shutdown.clone()));
-    let group =
-        Group { session: &session, cache: &cache, held: &held, report: &report, shutdown: &shutdown, data: &data };
-    let worked = work(&setup, child, &group).await;
+    let wake = Arc::new(Notify::new());
+    let signals = tokio::spawn(signals::run(Arc::clone(&session), Arc::clone(&wake)));
+    let heartbeat = tokio::spawn(heartbeat::run(Arc::clone(&session), held.clone(), shutdown.clone(), wake));
+    let group = Group {
+        session: &session,
+        cache: &cache,
+        held: &held,
+        report: &report,
+        shutdown: &shutdown,
+        data: &data,
+        snapshot_every: config.snapshot_every,
+        store_patience: config.store_patience,
+    };
+    let worked = work(&setup, child, &group, config.idle_exit).await;
     leave(&session, &report, &shutdown).await;
+    signals.abort();
     heartbeat.abort();
     sender.abort();
     worked
 }
 
-/// Group after group, until asked to stop.
-async fn work(setup: &Setup, child: Child, group: &Group<'_>) -> anyhow::Result<()> {
+/// Waits for a time, or for ever.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Group after group, until asked to stop, or until there was none for `idle`.
+async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Duration>) -> anyhow::Result<()> {
     let mut child = Some(child);
     let mut cached = CachedRuns::default();
-    while !group.shutdown.is_asked() {
+    while !group.shutdown.is_finishing() {
         let executor = match &mut child {
             Some(executor) => executor,
             None => child.insert(restart(setup, group.shutdown).await?),
         };
-        if group.shutdown.is_asked() {
+        if group.shutdown.is_finishing() {
             break;
         }
         let lease = tokio::select! {
-            lease = lease::next(group.session, &cached) => lease,
-            () = group.shutdown.asked() => break,
+            lease = lease::next(group.session, &cached, group.shutdown, idle) => lease,
+            () = group.shutdown.finishing() => break,
         };
         let lease = match lease {
-            Ok(lease) => lease,
+            Ok(Some(lease)) => lease,
+            Ok(None) => {
+                group.shutdown.finish("there was no work for as long as this worker may be idle");
+                break;
+            }
             Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
         };
         let run = lease.run.clone();
@@ -170,7 +231,7 @@ async fn restart(setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Child> {
                 tracing::info!(pid = child.pid(), "a new executor");
                 return Ok(child);
             }
-            Err(error) if backoff.failures() + 1 >= STARTS || shutdown.is_asked() => {
+            Err(error) if backoff.failures() + 1 >= STARTS || shutdown.is_finishing() => {
                 return Err(error).with_context(|| format!("no new executor could be started on {}", setup.device));
             }
             Err(error) => {
@@ -181,21 +242,24 @@ async fn restart(setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Child> {
     }
 }
 
-/// Sends what was measured, as long as that takes no more than [`DRAIN`], and gives the leases back.
+/// Sends what was measured, as long as the grace period lasts, and gives the leases back.
 async fn leave(session: &Session, report: &Report, shutdown: &Shutdown) {
-    tokio::select! {
-        () = report.flush() => {}
-        () = shutdown.asked_twice() => {}
-        () = tokio::time::sleep(DRAIN) => {
-            tracing::warn!("the coordinator did not take the last measurements in time; they will be measured again");
-        }
+    let (drained, gone) = (shutdown.deadline(DRAIN_SHARE), shutdown.deadline(1.0));
+    if tokio::time::timeout_at(drained, report.flush()).await.is_err() {
+        tracing::warn!("the coordinator did not take the last measurements in time; they will be measured again");
     }
     let goodbye = async {
-        let terms = session.terms().await?;
-        within(GOODBYE, session.worker().leave(LeaveRequest { worker_id: terms.worker_id })).await
+        loop {
+            let terms = session.terms().await?;
+            let left = session.worker().leave(LeaveRequest { worker_id: terms.worker_id }).await;
+            match left {
+                Err(status) if is_passing(&status) => tokio::time::sleep(AGAIN).await,
+                left => return left,
+            }
+        }
     };
-    match tokio::time::timeout(GOODBYE, goodbye).await {
-        Ok(Ok(answer)) => tracing::info!(leases_given_back = answer.released, "left"),
+    match tokio::time::timeout_at(gone, goodbye).await {
+        Ok(Ok(answer)) => tracing::info!(leases_given_back = answer.into_inner().released, "left"),
         Ok(Err(status)) => {
             tracing::warn!(error = sentence(&status), "left without saying so; leases run out by themselves");
         }

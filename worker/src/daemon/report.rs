@@ -1,10 +1,10 @@
 //! What was measured, on its way to the coordinator: in order, in batches, kept until it is stored.
 //!
 //! Invariants: rows of a job arrive in the order in which they were measured, so its end never overtakes them; a
-//! checkpoint's row follows its bytes. A batch is sent again until the coordinator answers, so nothing is lost while
+//! checkpoint's or snapshot's row follows its bytes. A batch is sent again until the coordinator answers, so nothing is lost while
 //! it is away; sending twice is harmless because the coordinator keys what it stores.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use transect_common::digest::ArtifactDigest;
 use transect_common::pb::report_request::Row;
-use transect_common::pb::{CheckpointRow, FailedRow, JobAttempt, ReportRequest, ReportResponse};
+use transect_common::pb::{CheckpointRow, FailedRow, JobAttempt, ReportRequest, ReportResponse, SnapshotRow};
 
 use super::backoff::Backoff;
 use super::cache::Cache;
 use super::held::{Held, key};
-use super::session::{Session, is_passing, sentence, within};
+use super::queued::{Queued, weight};
+use super::session::{Session, is_passing, sentence};
 use super::transfer;
 
 /// Rows of one batch.
@@ -31,29 +32,55 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Item {
     Row(ReportRequest),
     Checkpoint { job: JobAttempt, row: CheckpointRow, path: PathBuf },
+    Snapshot { job: JobAttempt, row: SnapshotRow, path: PathBuf },
     Flush(oneshot::Sender<()>),
+}
+
+impl Item {
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Row(_) => weight(0),
+            Self::Checkpoint { row, .. } => weight(row.bytes),
+            Self::Snapshot { row, .. } => weight(row.bytes),
+            Self::Flush(_) => 0,
+        }
+    }
 }
 
 /// Where measurements go; clones share one queue.
 #[derive(Clone)]
 pub struct Report {
     queue: mpsc::UnboundedSender<Item>,
+    /// What waits. Whoever measures more waits for room in it.
+    pub queued: Queued,
 }
 
 impl Report {
-    /// A report and the task that empties it.
-    pub fn new(session: Arc<Session>, held: Held, cache: Arc<Cache>) -> (Self, impl Future<Output = ()>) {
+    /// A report and the task that empties it. A store that is full is waited for as long as `store_patience`.
+    pub fn new(
+        session: Arc<Session>,
+        held: Held,
+        cache: Arc<Cache>,
+        store_patience: Duration,
+    ) -> (Self, impl Future<Output = ()>) {
         let (queue, items) = mpsc::unbounded_channel();
-        (Self { queue }, Sender { session, held, cache, batch: Vec::new() }.run(items))
+        let queued = Queued::default();
+        let sender =
+            Sender { session, held, cache, store_patience, queued: queued.clone(), batch: Vec::new(), batch_weight: 0 };
+        (Self { queue, queued }, sender.run(items))
     }
 
     fn push(&self, item: Item) {
+        self.queued.add(item.weight());
         // The task ends only when the daemon does; what is said after that nobody waits for.
         let _ = self.queue.send(item);
     }
 
     /// Queues a row.
     pub fn row(&self, job: JobAttempt, row: Row) {
+        if matches!(row, Row::Done(_) | Row::Failed(_)) {
+            self.queued.note(&job, u64::MAX);
+        }
         self.push(Item::Row(ReportRequest { worker_id: String::new(), job: Some(job), row: Some(row) }));
     }
 
@@ -65,6 +92,12 @@ impl Report {
     /// Queues a checkpoint: its file is uploaded, kept in the cache, and then its row is sent.
     pub fn checkpoint(&self, job: JobAttempt, row: CheckpointRow, path: PathBuf) {
         self.push(Item::Checkpoint { job, row, path });
+    }
+
+    /// Queues a snapshot: its file is uploaded, and then its row is sent. Neither happens once a later one waits.
+    pub fn snapshot(&self, job: JobAttempt, row: SnapshotRow, path: PathBuf) {
+        self.queued.note(&job, row.step);
+        self.push(Item::Snapshot { job, row, path });
     }
 
     /// Waits until everything queued so far is stored or given up.
@@ -79,7 +112,11 @@ struct Sender {
     session: Arc<Session>,
     held: Held,
     cache: Arc<Cache>,
+    store_patience: Duration,
+    queued: Queued,
     batch: Vec<ReportRequest>,
+    /// What the batch, and what became of files, still counts as waiting.
+    batch_weight: u64,
 }
 
 impl Sender {
@@ -97,12 +134,19 @@ impl Sender {
                     item
                 }
             };
+            self.batch_weight += item.as_ref().map_or(0, Item::weight);
             match item {
                 Some(Item::Row(row)) => self.batch.push(row),
                 Some(Item::Checkpoint { job, row, path }) => {
                     // The epochs before it are shown while it travels.
                     self.send().await;
                     self.checkpoint(job, row, path).await;
+                }
+                Some(Item::Snapshot { job, row, path }) => {
+                    // What was measured before it is not measured again, so it must be stored first.
+                    self.send().await;
+                    self.snapshot(job, row, &path).await;
+                    let _ = tokio::fs::remove_file(&path).await;
                 }
                 Some(Item::Flush(done)) => {
                     self.send().await;
@@ -112,6 +156,9 @@ impl Sender {
             }
             if self.batch.len() >= MAX_ROWS {
                 self.send().await;
+            }
+            if self.batch.is_empty() {
+                self.queued.take(std::mem::take(&mut self.batch_weight));
             }
             due = if self.batch.is_empty() { None } else { due.or_else(|| Some(Instant::now() + WAIT)) };
         }
@@ -127,7 +174,7 @@ impl Sender {
             Ok(digest) => digest,
             Err(error) => return self.give_up(job, format!("checkpoint `{}`: {error}", row.tag)).await,
         };
-        if let Err(error) = transfer::upload(&self.session, &digest, &path).await {
+        if let Err(error) = transfer::upload(&self.session, &digest, &path, self.store_patience).await {
             let tag = &row.tag;
             let message = format!("checkpoint `{tag}` ({}) could not be stored: {error}", digest.short());
             let _ = tokio::fs::remove_file(&path).await;
@@ -141,8 +188,54 @@ impl Sender {
         self.batch.push(request(Row::Checkpoint(row)));
     }
 
+    /// Stores a snapshot. Failing to costs what would be done again, nothing else, so it is tried once and told.
+    async fn snapshot(&mut self, job: JobAttempt, row: SnapshotRow, path: &Path) {
+        let is_wanted = |sender: &Self| sender.held.holds(&key(&job)) && sender.queued.is_latest(&job, row.step);
+        if !is_wanted(self) {
+            return;
+        }
+        let uploaded = match row.artifact.parse() {
+            Ok(digest) => {
+                transfer::upload(&self.session, &digest, path, Duration::ZERO).await.map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = uploaded {
+            tracing::warn!(job = job.job_id, step = row.step, error, "a snapshot could not be stored");
+            return;
+        }
+        let mut backoff = Backoff::default();
+        // Alone in its batch: an older coordinator refuses what it does not know, and the whole batch with it.
+        while is_wanted(self) {
+            let (job, row) = (Some(job), Some(Row::Snapshot(row.clone())));
+            match self.call(vec![ReportRequest { worker_id: String::new(), job, row }]).await {
+                Ok(answer) => {
+                    for refusal in &answer.refused {
+                        let (reason, message) = (&refusal.reason, &refusal.message);
+                        tracing::warn!(job = job.map(|j| j.job_id), reason, message, "a snapshot was refused");
+                        if reason != "invalid" {
+                            job.map(|job| self.held.remove(&job));
+                        }
+                    }
+                    return;
+                }
+                Err(status) if status.code() == Code::NotFound || is_passing(&status) => backoff.wait().await,
+                Err(status) => {
+                    tracing::warn!(error = sentence(&status), "the coordinator takes no snapshots");
+                    return;
+                }
+            }
+        }
+    }
+
     /// Sends the batch until it is answered.
     async fn send(&mut self) {
+        self.send_batch().await;
+        self.queued.take(std::mem::take(&mut self.batch_weight));
+        self.queued.forget_all_but(&self.held);
+    }
+
+    async fn send_batch(&mut self) {
         let mut backoff = Backoff::default();
         loop {
             let held = &self.held;
@@ -150,7 +243,7 @@ impl Sender {
             if self.batch.is_empty() {
                 return;
             }
-            match self.call().await {
+            match self.call(self.batch.clone()).await {
                 Ok(answer) => {
                     if backoff.failures() > 0 {
                         tracing::info!(rows = self.batch.len(), "the coordinator is back; what was measured is stored");
@@ -178,13 +271,12 @@ impl Sender {
         }
     }
 
-    async fn call(&self) -> Result<ReportResponse, Status> {
+    async fn call(&self, mut rows: Vec<ReportRequest>) -> Result<ReportResponse, Status> {
         let terms = self.session.terms().await?;
-        let mut rows = self.batch.clone();
         if let Some(first) = rows.first_mut() {
             first.worker_id.clone_from(&terms.worker_id);
         }
-        let answer = within(PATIENCE, self.session.worker().report(tokio_stream::iter(rows))).await;
+        let answer = self.session.within(PATIENCE, self.session.worker().report(tokio_stream::iter(rows))).await;
         if answer.as_ref().is_err_and(|status| status.code() == Code::NotFound) {
             self.session.forget(&terms.worker_id).await;
         }
@@ -234,11 +326,8 @@ impl Sender {
         let row = Row::Failed(FailedRow { class: "machine".into(), message });
         let mut backoff = Backoff::default();
         loop {
-            let kept = std::mem::take(&mut self.batch);
-            self.batch.push(ReportRequest { worker_id: String::new(), job: Some(job), row: Some(row.clone()) });
-            let answer = self.call().await;
-            self.batch = kept;
-            match answer {
+            let request = ReportRequest { worker_id: String::new(), job: Some(job), row: Some(row.clone()) };
+            match self.call(vec![request]).await {
                 Err(status) if status.code() == Code::NotFound || is_passing(&status) => backoff.wait().await,
                 _ => break,
             }

@@ -1,13 +1,13 @@
-//! The connection to the coordinator and what was agreed at registration.
+//! The connection to the coordinators and what was agreed at registration.
 //!
-//! Invariant: there is one registration at a time. A coordinator that no longer knows it is registered with anew, once,
-//! whoever of heartbeat, lease and report notices first.
+//! Invariant: there is one registration at a time, with all coordinators, because they share one store. Once it is no
+//! longer known there, one is made anew, whoever of heartbeat, lease and report notices first.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use transect_common::client::{Channel, Endpoints, reason};
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::worker_service_client::WorkerServiceClient;
 use transect_common::pb::{RegisterRequest, WorkerInfo};
@@ -36,11 +36,6 @@ pub struct Session {
     terms: Mutex<Option<Terms>>,
 }
 
-/// The address is not one.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not the address of a coordinator; it looks like http://127.0.0.1:7700")]
-pub struct AddressError(pub String);
-
 /// A failure of the connection or of a coordinator that is starting, stopping or overloaded: the same call may succeed
 /// later. Everything else is the call's own fault.
 pub fn is_passing(status: &Status) -> bool {
@@ -58,41 +53,36 @@ pub fn is_passing(status: &Status) -> bool {
 
 /// A status as a person reads it: the sentence, and the code where there is none.
 pub fn sentence(status: &Status) -> String {
-    if status.message().is_empty() { format!("{}", status.code()) } else { status.message().to_owned() }
-}
-
-/// Waits `patience` for a call at most.
-pub async fn within<T>(
-    patience: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, Status> {
-    match tokio::time::timeout(patience, call).await {
-        Ok(answer) => answer.map(tonic::Response::into_inner),
-        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", patience.as_secs_f64()))),
+    match std::error::Error::source(status) {
+        // One that the connection made: what is wrong with it lies deeper.
+        Some(source) => reason(source),
+        None if status.message().is_empty() => format!("{}", status.code()),
+        None => status.message().to_owned(),
     }
-}
-
-/// The endpoint of `address`, with or without `http://`.
-fn endpoint(address: &str) -> Result<Endpoint, AddressError> {
-    let wrong = || AddressError(address.to_owned());
-    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(url).map_err(|_| wrong())?;
-    if endpoint.uri().authority().is_none() || endpoint.uri().scheme_str() != Some("http") {
-        return Err(wrong());
-    }
-    // Without keep-alive a coordinator whose machine vanished would be waited for in silence.
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
 }
 
 impl Session {
-    /// A session with the coordinator at `address`, not yet registered. Must be called inside a tokio runtime.
-    pub fn new(address: &str, info: WorkerInfo) -> Result<Self, AddressError> {
-        Ok(Self { channel: endpoint(address)?.connect_lazy(), info, terms: Mutex::new(None) })
+    /// A session with the coordinators at `endpoints`, not yet registered. Must be called inside a tokio runtime.
+    pub fn new(endpoints: &Endpoints, info: WorkerInfo) -> Self {
+        Self { channel: Channel::lazy(endpoints), info, terms: Mutex::new(None) }
+    }
+
+    /// Waits `patience` for a call at most. A coordinator that takes longer may stand still: later calls go to another.
+    pub async fn within<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Status> {
+        match tokio::time::timeout(patience, call).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(self.too_slow(format!("no answer within {} s", patience.as_secs_f64()))),
+        }
+    }
+
+    /// What becomes of a call that was not answered in time.
+    pub fn too_slow(&self, sentence: impl Into<String>) -> Status {
+        self.channel.move_over();
+        Status::deadline_exceeded(sentence)
     }
 
     /// The worker service.
@@ -132,7 +122,7 @@ impl Session {
         let mut backoff = Backoff::default();
         loop {
             let request = RegisterRequest { info: Some(self.info.clone()) };
-            match within(PATIENCE, self.worker().register(request)).await {
+            match self.within(PATIENCE, self.worker().register(request)).await {
                 Ok(answer) => {
                     tracing::info!(worker = answer.worker_id, lease_ms = answer.lease_ms, "registered");
                     let heartbeat = Duration::from_millis(answer.heartbeat_ms.max(10));
@@ -156,17 +146,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_may_leave_out_its_scheme() {
-        for address in ["http://127.0.0.1:7700", "127.0.0.1:7700", "coordinator:7700", "http://[::1]:7700"] {
-            assert!(endpoint(address).is_ok(), "{address}");
-        }
-        for address in ["", "http://", "not an address", "https://host:1", "ftp://host:1"] {
-            let error = endpoint(address).unwrap_err().to_string();
-            assert!(error.contains("http://127.0.0.1:7700"), "{address}: {error}");
-        }
-    }
 
     #[test]
     fn a_coordinator_that_is_away_passes_and_a_wrong_call_does_not() {

@@ -1,22 +1,28 @@
 //! The executor: a child process that computes. It takes groups of jobs on its standard input and answers with what it
 //! measured on its standard output, until its input ends.
 //!
+//! A thread reads the standard input, so that a word about the group in hand is heard while it is worked on.
+//!
 //! Invariants: the only process that touches libtorch. It talks to nobody but its daemon and writes nothing but
-//! checkpoints in the scratch folder. Nothing but messages goes to the pipe: whatever else prints to standard output
+//! checkpoints and snapshots in the scratch folder. Nothing but messages goes to the pipe: whatever else prints to standard output
 //! lands on standard error. A fault of a group, a panic included, is a row, not an end.
 
 pub(crate) mod pipe;
 mod rows;
+mod training;
 mod work;
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use anyhow::Context as _;
 use transect_common::executor_pb::executor_event::Event;
 use transect_common::executor_pb::{ExecutorEvent, ExecutorRequest, Finished, Hello};
 use transect_common::run::RunSpec;
 
+use self::pipe::PipeError;
 use self::work::Workshop;
 use crate::Stop;
 use crate::nn::device;
@@ -44,15 +50,30 @@ pub fn run(device_name: &str, threads: u32) -> anyhow::Result<()> {
     if emit(Event::Hello(hello), String::new()).is_err() {
         return Ok(());
     }
-    let mut workshop = Workshop::new(device, threads);
-    let mut input = std::io::stdin().lock();
-    while let Some(request) = pipe::read::<ExecutorRequest>(&mut input)? {
-        let done = workshop.perform(&request, &mut emit);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut workshop = Workshop::new(device, threads, Arc::clone(&stop));
+    let (sender, groups) = mpsc::channel();
+    std::thread::spawn(move || read_requests(&sender, &stop));
+    for request in groups {
+        let done = workshop.perform(&request?, &mut emit);
         if done.is_err() || emit(Event::Finished(Finished {}), String::new()).is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Hands on groups until the input ends, and sets `stop` at a word to stop. A group that comes later clears it: the word
+/// was about one that had ended by then.
+fn read_requests(groups: &mpsc::Sender<Result<ExecutorRequest, PipeError>>, stop: &AtomicBool) {
+    let mut input = std::io::stdin().lock();
+    while let Some(request) = pipe::read::<ExecutorRequest>(&mut input).transpose() {
+        let (is_stop, is_last) = (request.as_ref().is_ok_and(|request| request.stop), request.is_err());
+        stop.store(is_stop, Ordering::Relaxed);
+        if !is_stop && (groups.send(request).is_err() || is_last) {
+            return;
+        }
+    }
 }
 
 /// Takes standard output away for messages; from here on it means standard error.

@@ -1,7 +1,5 @@
 //! The rows of one group: which job they belong to, and which jobs are still open.
 
-use std::time::Instant;
-
 use transect_common::executor_pb::executor_event::Event;
 use transect_common::pb::report_request::Row;
 use transect_common::pb::{DoneRow, FailedRow, JobAttempt, JobProgress, LeasedJob, ReportRequest};
@@ -15,7 +13,10 @@ pub type Emit<'e> = &'e mut dyn FnMut(Event, String) -> Result<(), Stop>;
 /// Hands out the rows of a group.
 pub struct Rows<'e> {
     jobs: Vec<Job>,
-    threads: u32,
+    /// Threads that the group is worked with.
+    pub threads: u32,
+    /// The executor's own, with which it works unless a snapshot says otherwise.
+    pub own_threads: u32,
     emit: Emit<'e>,
     /// The run's name for messages, once it is known.
     pub run: String,
@@ -38,7 +39,14 @@ impl<'e> Rows<'e> {
             what: if job.line_spec.is_empty() { "training" } else { "a line" }.to_owned(),
             is_open: true,
         };
-        Self { jobs: jobs.iter().map(job).collect(), threads, emit, run: String::new(), at: String::new() }
+        Self {
+            jobs: jobs.iter().map(job).collect(),
+            threads,
+            own_threads: threads,
+            emit,
+            run: String::new(),
+            at: String::new(),
+        }
     }
 
     /// Notes what a line job moves, for messages.
@@ -52,7 +60,7 @@ impl<'e> Rows<'e> {
         format!("job-{job_id}-{attempt}")
     }
 
-    /// One row of a job.
+    /// One row of a job, and for a checkpoint or snapshot the path of its file.
     pub fn row(&mut self, place: usize, row: Row, checkpoint_path: String) -> Result<(), Stop> {
         let job = Some(self.jobs[place].attempt);
         (self.emit)(Event::Row(ReportRequest { worker_id: String::new(), job, row: Some(row) }), checkpoint_path)
@@ -70,10 +78,10 @@ impl<'e> Rows<'e> {
         (0..self.jobs.len()).try_for_each(|place| self.progress(place, fraction, text.to_owned()))
     }
 
-    /// A job is complete.
-    pub fn done(&mut self, place: usize, began: Instant) -> Result<(), Stop> {
+    /// A job is complete after `seconds` of work.
+    pub fn done(&mut self, place: usize, seconds: f64) -> Result<(), Stop> {
         self.jobs[place].is_open = false;
-        let row = DoneRow { seconds: began.elapsed().as_secs_f64(), threads: self.threads };
+        let row = DoneRow { seconds, threads: self.threads };
         self.row(place, Row::Done(row), String::new())
     }
 
@@ -116,7 +124,7 @@ mod tests {
         let mut rows = Rows::new(&[job(7, "{}"), job(8, "{}")], 2, &mut emit);
         rows.run = "mlp seed 1 (3fa2bc012345)".into();
         rows.set_line(1, "fc1");
-        rows.done(0, Instant::now()).unwrap();
+        rows.done(0, 1.5).unwrap();
         rows.fail_open(&Fault::Machine("no memory".into())).unwrap();
         rows.fail_open(&Fault::Machine("again".into())).unwrap();
         let [_, Event::Row(ReportRequest { row: Some(Row::Failed(failed)), .. })] = events.as_slice() else {

@@ -6,26 +6,27 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tch::Device;
 use transect_common::checkpoint::{self, Checkpoint};
 use transect_common::data::{DataSpec, Split};
-use transect_common::digest::ArtifactDigest;
 use transect_common::executor_pb::ExecutorRequest;
 use transect_common::line::LineSpec;
 use transect_common::model::Description;
 use transect_common::pb::report_request::Row;
-use transect_common::pb::{CheckpointRow, EpochRow, LeasedJob, MeasureRow, PointRow};
+use transect_common::pb::{LeasedJob, MeasureRow, PointRow};
 use transect_common::run::{InitSpec, Origin, RunSpec, Tag};
 
 use super::rows::{Emit, Rows};
+use super::training::Training;
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
 use crate::probe::{self, Finding, LineTask, Measured, Point, ProbeError, Subject};
 use crate::sources::{SourceError, Sources};
-use crate::train::{self, TrainError, TrainEvent};
 
 /// A panic's message is cut at so many bytes.
 const PANIC: usize = 800;
@@ -48,7 +49,7 @@ impl From<Stop> for Fault {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn run_fault<E: ToString>(error: E) -> Fault {
+pub fn run_fault<E: ToString>(error: E) -> Fault {
     Fault::Run(error.to_string())
 }
 
@@ -57,6 +58,8 @@ pub struct Workshop {
     device: Device,
     threads: u32,
     data: Option<(DataKey, Data)>,
+    /// Set while the group in hand is to end early.
+    stop: Arc<AtomicBool>,
 }
 
 /// What loaded data depend on.
@@ -85,9 +88,10 @@ fn label_seed(run: &RunSpec) -> Option<u64> {
 }
 
 impl Workshop {
-    /// A workshop on an opened device, whose results are those of `threads` threads.
-    pub fn new(device: Device, threads: u32) -> Self {
-        Self { device, threads, data: None }
+    /// A workshop on an opened device, whose results are those of `threads` threads, and whose trainings end with a
+    /// snapshot once `stop` is set.
+    pub fn new(device: Device, threads: u32, stop: Arc<AtomicBool>) -> Self {
+        Self { device, threads, data: None, stop }
     }
 
     /// Does a group, handing out rows and progress as they come. A fault becomes the failed row of every job that was
@@ -114,10 +118,12 @@ impl Workshop {
         let description = run.model.describe(run.data.input(), run.data.classes()).map_err(run_fault)?;
         let model = Model::new(description, self.device);
         rows.say("loading data", 0.0)?;
+        let (device, stop) = (self.device, Arc::clone(&self.stop));
         let data = self.data(&run, Path::new(&request.data))?;
         match request.jobs.as_slice() {
             [job] if job.line_spec.is_empty() => {
-                train(&model, &run, data, &sources(request)?, Path::new(&request.scratch), rows)
+                let (model, run, sources, stop) = (&model, &run, &sources(request)?, &*stop);
+                Training { model, run, data, sources, stop }.perform(request, device, rows)
             }
             jobs if jobs.iter().any(|job| job.line_spec.is_empty()) => {
                 Err(Fault::Run("a group is one training job or line jobs, not a mixture".into()))
@@ -180,60 +186,6 @@ fn sources(request: &ExecutorRequest) -> Result<Sources, Fault> {
     Ok(sources)
 }
 
-fn train(
-    model: &Model,
-    run: &RunSpec,
-    data: &Data,
-    sources: &Sources,
-    scratch: &Path,
-    rows: &mut Rows,
-) -> Result<(), Fault> {
-    let began = Instant::now();
-    // What goes wrong while an event is passed on; training itself only learns that it has to stop.
-    let mut fault = None;
-    let trained = train::train(model, run, data, sources, &mut |event| {
-        pass_on(event, model.description(), scratch, rows).map_err(|f| {
-            fault = Some(f);
-            Stop
-        })
-    });
-    match (trained, fault) {
-        (_, Some(fault)) => Err(fault),
-        (Err(TrainError::Stopped(_)), None) => Err(Fault::Stop),
-        (Err(TrainError::Source(error)), None) => Err(Fault::Machine(error.to_string())),
-        (Err(error), None) => Err(run_fault(error)),
-        (Ok(()), None) => Ok(rows.done(0, began)?),
-    }
-}
-
-fn pass_on(event: TrainEvent, model: &Description, scratch: &Path, rows: &mut Rows) -> Result<(), Fault> {
-    match event {
-        TrainEvent::Progress { fraction, text } => rows.progress(0, fraction, text)?,
-        TrainEvent::Epoch(score) => {
-            let row = EpochRow {
-                epoch: score.epoch,
-                split: score.split.name().to_owned(),
-                loss: score.loss,
-                accuracy: score.accuracy,
-                learning_rate: score.learning_rate,
-                seconds: score.seconds,
-            };
-            rows.row(0, Row::Epoch(row), String::new())?;
-        }
-        TrainEvent::Checkpoint { tag, checkpoint } => {
-            let bytes = checkpoint::encode(model, &checkpoint);
-            let path = scratch.join(format!("{}-{tag}.safetensors", rows.job(0)));
-            std::fs::write(&path, &bytes).map_err(|e| {
-                Fault::Machine(format!("checkpoint `{tag}` could not be written to {}: {e}", path.display()))
-            })?;
-            let artifact = ArtifactDigest::of(&bytes).to_string();
-            let row = CheckpointRow { tag: tag.to_string(), artifact, bytes: bytes.len() as u64 };
-            rows.row(0, Row::Checkpoint(row), path.display().to_string())?;
-        }
-    }
-    Ok(())
-}
-
 /// A line of the group: its place among the jobs, what to measure, and whether all of that is reported.
 struct Task {
     place: usize,
@@ -294,7 +246,7 @@ fn measure_tasks(subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Resu
             }
             Finding::End { line } => {
                 tasks[line].is_done = true;
-                rows.done(tasks[line].place, began)?;
+                rows.done(tasks[line].place, began.elapsed().as_secs_f64())?;
                 began = Instant::now();
             }
         }
@@ -382,7 +334,7 @@ mod tests {
             events.push(event);
             Ok(())
         };
-        Workshop::new(Device::Cpu, 1).perform(&request, &mut emit).unwrap();
+        Workshop::new(Device::Cpu, 1, Arc::default()).perform(&request, &mut emit).unwrap();
         let [Event::Row(ReportRequest { row: Some(Row::Failed(failed)), .. })] = events.as_slice() else {
             panic!("{events:?}");
         };

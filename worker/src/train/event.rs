@@ -5,7 +5,7 @@ use transect_common::data::Split;
 use transect_common::mask::MaskError;
 use transect_common::run::Tag;
 
-use super::StartError;
+use super::{Snapshot, StartError};
 use crate::Stop;
 use crate::sources::SourceError;
 
@@ -21,6 +21,8 @@ pub enum TrainEvent {
         /// All state; every value is finite.
         checkpoint: Checkpoint,
     },
+    /// The training as it is now, as it was asked for.
+    Snapshot(Box<Snapshot>),
     /// A sign of life, a few times a second.
     Progress {
         /// Share of all steps that is done, 0 to 1.
@@ -45,7 +47,7 @@ pub struct EpochScore {
     pub accuracy: f64,
     /// Learning rate of the epoch's last step, that of the run's optimiser whatever layers have; 0 for epoch 0.
     pub learning_rate: f64,
-    /// Seconds since training began.
+    /// Seconds of training, without those between an interruption and what went on from there.
     pub seconds: f64,
 }
 

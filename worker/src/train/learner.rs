@@ -5,7 +5,7 @@ use std::ops::Range;
 use tch::{Kind, Reduction, Tensor};
 use transect_common::run::{self, TrainSpec};
 
-use super::optimizer::Optimizer;
+use super::optimizer::{Memory, Optimizer};
 use super::parts::{Manner, Part, parts};
 use super::{State, TrainError};
 use crate::nn::{Model, Noise};
@@ -43,6 +43,19 @@ impl<'m> Learner<'m> {
         let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
         let (label_smoothing, clip_norm) = (train.label_smoothing, train.clip_norm);
         Ok(Self { model, parts, label_smoothing, clip_norm, noise: Noise { seed: train.seed.order, step: 0 } })
+    }
+
+    /// What it remembers of each part.
+    pub(super) fn memory(&self) -> Vec<Memory> {
+        self.parts.iter().map(|(.., optimizer)| optimizer.memory()).collect()
+    }
+
+    /// Remembers `parts` of another of the same recipe that took `steps` steps.
+    pub(super) fn recall(&mut self, parts: &[Memory], steps: u64) {
+        for ((.., optimizer), memory) in self.parts.iter_mut().zip(parts) {
+            optimizer.recall(memory, self.model.device());
+        }
+        self.noise.step = steps;
     }
 
     /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1), with every learning

@@ -1,5 +1,6 @@
 //! Mean loss and accuracy over the steps of an epoch, and the first step whose loss is not finite.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// Losses are fetched from the device in blocks of so many steps, so that it need not wait for us at each.
@@ -17,6 +18,14 @@ pub(super) struct Meter {
     count: usize,
 }
 
+/// What the steps so far add up to, exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sums {
+    loss: f64,
+    right: i64,
+    count: usize,
+}
+
 /// The loss of a step is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct NotFinite {
@@ -29,6 +38,18 @@ impl Meter {
     pub(super) fn new(next_step: u64, device: Device) -> Self {
         let right = Tensor::zeros([], (Kind::Int64, device));
         Self { next_step, waiting: Vec::with_capacity(BLOCK), loss: 0.0, right, count: 0 }
+    }
+
+    /// What the steps before `next_step` add up to.
+    pub(super) fn with(sums: Sums, next_step: u64, device: Device) -> Self {
+        let right = Tensor::from(sums.right).to_device(device);
+        Self { right, loss: sums.loss, count: sums.count, ..Self::new(next_step, device) }
+    }
+
+    /// The steps so far. That they are fetched now changes nothing: they are added one by one in any case.
+    pub(super) fn sums(&mut self) -> Result<Sums, NotFinite> {
+        self.fetch()?;
+        Ok(Sums { loss: self.loss, right: self.right.int64_value(&[]), count: self.count })
     }
 
     /// Adds a step: the mean `loss` of its batch, and the `logits` [n, classes] and `labels` [n] for its accuracy.

@@ -5,7 +5,7 @@
 //! Nothing here knows of jobs or networks: what happens is handed to `emit` as it happens, and whatever leaves as a loss
 //! or a checkpoint is finite.
 //!
-//! The order of reading: [`start`] makes the state before training, [`train`] is the loop, [`Learner`] is one step of it,
+//! The order of reading: [`start`] makes the state before training, [`train_from`] is the loop, [`Learner`] is one step of it,
 //! [`Optimizer`] holds the formulas.
 
 mod augment;
@@ -20,6 +20,7 @@ mod orthogonal;
 mod parts;
 mod report;
 mod schedule;
+mod snapshot;
 mod start;
 mod state;
 
@@ -39,6 +40,7 @@ pub use init::initial;
 pub use learner::{Learner, Passed};
 pub use optimizer::Optimizer;
 pub use schedule::factor;
+pub use snapshot::{Ask, Course, Made, Snapshot, SnapshotError};
 pub use start::{Misfit, StartError, start};
 pub use state::State;
 
@@ -50,21 +52,44 @@ pub type Emit<'e> = &'e mut dyn FnMut(TrainEvent) -> Result<(), Stop>;
 /// # Errors
 /// When it diverges, is asked to stop, or cannot begin.
 pub fn train(model: &Model, run: &RunSpec, data: &Data, sources: &Sources, emit: Emit) -> Result<(), TrainError> {
+    train_from(Course { from: None, ask: &mut || Ask::GoOn }, model, run, data, sources, emit)
+}
+
+/// Trains a run from its beginning, or on from a snapshot of it: what was said before the snapshot is not said again.
+///
+/// # Errors
+/// Those of [`train`].
+pub fn train_from(
+    Course { from, ask }: Course,
+    model: &Model,
+    run: &RunSpec,
+    data: &Data,
+    sources: &Sources,
+    emit: Emit,
+) -> Result<(), TrainError> {
     let Origin::Trained { init, train } = &run.origin else { return Err(TrainError::Imported) };
     let (images, batch_size) = (data.len(Split::Train), train.batch_size as usize);
     let steps_per_epoch = images.div_ceil(batch_size) as u64;
     check(model, train, data, steps_per_epoch)?;
     let mut learner = Learner::new(model, train)?;
-    let mut report = Reporter::new(train, steps_per_epoch, emit);
-    let mut state = State::new(&start(model.description(), init, train.seed.init, sources)?, model.device());
-    let mut place = Place::START;
-    report.test_score(place, model, &state, data)?;
-    report.keep_init(&state)?;
+    let mut report =
+        Reporter::new(train, steps_per_epoch, ask, emit).after(from.as_ref().map_or(0.0, Snapshot::seconds));
+    let (mut state, mut place, mut meter) = match from {
+        Some(snapshot) => snapshot.restore(model, &mut learner),
+        None => {
+            let start = start(model.description(), init, train.seed.init, sources)?;
+            (State::new(&start, model.device()), Place::START, Meter::new(1, model.device()))
+        }
+    };
+    if place.step == 0 {
+        report.test_score(place, model, &state, data)?;
+        report.keep_init(&state)?;
+    }
 
-    for epoch in 1..=train.epochs {
+    for epoch in place.epoch.max(1)..=train.epochs {
         let order = order::epoch_order(train.seed.order, epoch, images);
-        let mut meter = Meter::new(place.step + 1, model.device());
-        for range in order::batches(images, batch_size) {
+        let done = place.step - u64::from(epoch - 1) * steps_per_epoch;
+        for range in order::batches(images, batch_size).skip(done as usize) {
             let indices = &order[range];
             let (x, labels) = data.select(Split::Train, &Tensor::from_slice(indices).to_device(data.device()));
             let x = augment::augmented(x, run.data.augment, (train.seed.augment, epoch), indices);
@@ -73,8 +98,10 @@ pub fn train(model: &Model, run: &RunSpec, data: &Data, sources: &Sources, emit:
             place = Place { epoch, step: place.step + 1, learning_rate: train.optimizer.lr() * factor };
             meter.add(&passed.loss, &passed.logits, &labels).map_err(|bad| diverged(bad, epoch))?;
             report.step(place, &state)?;
+            report.snapshot(place, &state, &learner, &mut meter)?;
         }
         let (loss, accuracy) = meter.finish().map_err(|bad| diverged(bad, epoch))?;
+        meter = Meter::new(place.step + 1, model.device());
         report.train_score(place, loss, accuracy)?;
         report.test_score(place, model, &state, data)?;
         let is_last = epoch == train.epochs || train.stop.is_some_and(|rule| reached(rule, loss, accuracy));

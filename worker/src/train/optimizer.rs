@@ -1,7 +1,11 @@
 //! Optimisers as a few operations on the one vector theta, with `PyTorch`'s formulas.
 
+use std::collections::BTreeMap;
+
 use tch::{Device, Kind, Tensor};
 use transect_common::run;
+
+use super::state::values;
 
 /// An optimiser and its state.
 #[derive(Debug)]
@@ -17,7 +21,54 @@ pub struct Optimizer {
     steps: i32,
 }
 
+/// What an optimiser remembers from step to step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Memory {
+    /// Steps taken.
+    pub(super) steps: i32,
+    /// Its vectors, each as long as what it moves, by the names of [`slots`].
+    pub(super) vectors: BTreeMap<&'static str, Vec<f32>>,
+}
+
+/// The vectors that an optimiser has after `steps` steps.
+pub(super) fn slots(spec: &run::Optimizer, steps: i32) -> Vec<&'static str> {
+    let with_velocity = |momentum: f64| if momentum != 0.0 && steps > 0 { vec!["velocity"] } else { vec![] };
+    match *spec {
+        run::Optimizer::Sgd { momentum, .. } | run::Optimizer::Sam { momentum, .. } => with_velocity(momentum),
+        run::Optimizer::Adam { .. } | run::Optimizer::Adamw { .. } => vec!["mean", "square"],
+        run::Optimizer::Rmsprop { momentum, .. } => [with_velocity(momentum), vec!["square"]].concat(),
+    }
+}
+
 impl Optimizer {
+    fn slot(&self, name: &str) -> Option<&Tensor> {
+        match (name, &self.moments) {
+            ("velocity", _) => self.velocity.as_ref(),
+            ("mean", Some([mean, _])) => Some(mean),
+            ("square", Some([_, square])) => Some(square),
+            ("square", None) => self.square.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What it remembers.
+    pub(super) fn memory(&self) -> Memory {
+        let slots = slots(&self.spec, self.steps).into_iter();
+        let vectors = slots.map(|name| (name, values(self.slot(name).expect("slots are what there is")))).collect();
+        Memory { steps: self.steps, vectors }
+    }
+
+    /// Remembers what another of the same settings did.
+    pub(super) fn recall(&mut self, memory: &Memory, device: Device) {
+        let vector = |name| memory.vectors.get(name).map(|values| Tensor::from_slice(values).to_device(device));
+        self.steps = memory.steps;
+        self.velocity = vector("velocity");
+        match (vector("mean"), vector("square")) {
+            (Some(mean), Some(square)) => self.moments = Some([mean, square]),
+            (_, square) => self.square = square,
+        }
+    }
+
     /// The optimiser of a run for a theta of `len` values on `device`, before its first step.
     pub fn new(spec: &run::Optimizer, len: usize, device: Device) -> Self {
         let zeros = || Tensor::zeros([len as i64], (Kind::Float, device));

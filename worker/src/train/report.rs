@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use transect_common::data::Split;
 use transect_common::run::{Tag, TrainSpec};
 
-use super::{Emit, EpochScore, State, TrainError, TrainEvent, order};
+use super::meter::Meter;
+use super::{Ask, Emit, EpochScore, Learner, Snapshot, State, TrainError, TrainEvent, diverged, order};
+use crate::Stop;
 use crate::data::Data;
 use crate::nn::{Model, Norm, Score, Tally};
 
@@ -17,7 +20,7 @@ const TEST_BATCH: usize = 100;
 const PROGRESS: Duration = Duration::from_millis(250);
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Place {
     /// From 1; 0 is before training.
     pub(super) epoch: u32,
@@ -41,15 +44,32 @@ pub(super) struct Reporter<'r> {
     train: &'r TrainSpec,
     steps: u64,
     emit: Emit<'r>,
+    ask: &'r mut dyn FnMut() -> Ask,
     began: Instant,
+    /// Seconds of training before that.
+    before: f64,
     last_sign: Instant,
 }
 
 impl<'r> Reporter<'r> {
-    /// For a run of `steps_per_epoch` that begins now.
-    pub(super) fn new(train: &'r TrainSpec, steps_per_epoch: u64, emit: Emit<'r>) -> Self {
-        let now = Instant::now();
-        Self { train, steps: u64::from(train.epochs) * steps_per_epoch, emit, began: now, last_sign: now }
+    /// For a run of `steps_per_epoch` that begins, or goes on, now.
+    pub(super) fn new(
+        train: &'r TrainSpec,
+        steps_per_epoch: u64,
+        ask: &'r mut dyn FnMut() -> Ask,
+        emit: Emit<'r>,
+    ) -> Self {
+        let (steps, now) = (u64::from(train.epochs) * steps_per_epoch, Instant::now());
+        Self { train, steps, emit, ask, began: now, before: 0.0, last_sign: now }
+    }
+
+    /// Counts the seconds of training before an interruption.
+    pub(super) fn after(self, before: f64) -> Self {
+        Self { before, ..self }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.began.elapsed().as_secs_f64()
     }
 
     /// An epoch's mean over its training steps.
@@ -74,7 +94,7 @@ impl<'r> Reporter<'r> {
 
     fn score(&mut self, place: Place, split: Split, loss: f64, accuracy: f64) -> Result<(), TrainError> {
         let (epoch, learning_rate) = (place.epoch, place.learning_rate);
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.seconds();
         Ok((self.emit)(TrainEvent::Epoch(EpochScore { epoch, split, loss, accuracy, learning_rate, seconds }))?)
     }
 
@@ -87,6 +107,23 @@ impl<'r> Reporter<'r> {
             (self.emit)(TrainEvent::Progress { fraction: place.step as f64 / self.steps as f64, text })?;
         }
         Ok(())
+    }
+
+    /// After a step and what was said of it: a snapshot, if one is asked for.
+    pub(super) fn snapshot(
+        &mut self,
+        place: Place,
+        state: &State,
+        learner: &Learner,
+        meter: &mut Meter,
+    ) -> Result<(), TrainError> {
+        let ask = (self.ask)();
+        if ask != Ask::GoOn {
+            let sums = meter.sums().map_err(|bad| diverged(bad, place.epoch))?;
+            let snapshot = Snapshot::take(place, self.seconds(), sums, state, learner);
+            (self.emit)(TrainEvent::Snapshot(Box::new(snapshot)))?;
+        }
+        if ask == Ask::SnapshotAndStop { Err(Stop.into()) } else { Ok(()) }
     }
 
     /// Checkpoints that are kept of the state before training.

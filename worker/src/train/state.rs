@@ -27,7 +27,8 @@ impl State {
     }
 }
 
-fn values(vector: &Tensor) -> Vec<f32> {
+/// A vector's numbers.
+pub(super) fn values(vector: &Tensor) -> Vec<f32> {
     let mut values = vec![0.0; vector.numel()];
     vector.detach().copy_data(&mut values, vector.numel());
     values

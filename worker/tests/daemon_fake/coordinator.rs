@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::broadcast;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -47,11 +48,41 @@ pub struct State {
     pub refuse: BTreeMap<Key, &'static str>,
     /// Artifacts are refused with this.
     pub refuse_artifacts: Option<Status>,
+    /// Snapshots are refused with this reason.
+    pub refuse_snapshots: Option<&'static str>,
+    /// Time between heartbeats in milliseconds, if not 200.
+    pub heartbeat_ms: Option<u64>,
+    /// Streams of signals that were opened; they are not known when this is absent.
+    pub signals: Option<usize>,
+    /// What lease requests said of the time that is left.
+    pub seconds_left: Vec<f64>,
+    /// After so many refusals it takes them again.
+    pub refusals: Option<u32>,
+    /// Parts of uploads that were cut.
+    pub partial: BTreeMap<String, Vec<u8>>,
+    /// The next upload is cut once so many bytes have come.
+    pub cut_upload_after: Option<usize>,
+    /// The next download is cut after so many chunks.
+    pub cut_download_after: Option<usize>,
+    /// Transfers that began elsewhere than at 0.
+    pub resumed: u64,
     /// This many reports are stored and then answered with an error, as when a connection breaks.
     pub lose_answers: usize,
 }
 
 impl State {
+    /// The refusal that an upload meets now.
+    fn refused_artifact(&mut self) -> Option<Status> {
+        if let Some(left) = &mut self.refusals {
+            if *left == 0 {
+                (self.refuse_artifacts, self.refusals) = (None, None);
+            } else {
+                *left -= 1;
+            }
+        }
+        self.refuse_artifacts.clone()
+    }
+
     /// Rows of a job.
     pub fn rows_of(&self, job: u64) -> Vec<&Row> {
         self.rows.iter().filter(|((id, _), _)| *id == job).map(|(_, row)| row).collect()
@@ -76,6 +107,17 @@ impl State {
         self.rows_of(job).into_iter().filter_map(point).collect()
     }
 
+    /// The latest snapshot of a job, as a lease offers it.
+    pub fn snapshot(&self, job: u64) -> Option<Snapshot> {
+        let rows = self.rows_of(job);
+        rows.into_iter().rev().find_map(|row| match row.clone() {
+            Row::Snapshot(SnapshotRow { artifact, bytes, step, threads }) => {
+                Some(Snapshot { artifact, bytes, step, threads })
+            }
+            _ => None,
+        })
+    }
+
     /// Checkpoints of a job.
     pub fn checkpoints(&self, job: u64) -> Vec<TaggedArtifact> {
         let checkpoint = |row: &Row| match row {
@@ -90,22 +132,37 @@ impl State {
 pub struct Fake {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    wake: broadcast::Sender<()>,
     runtime: Option<Runtime>,
 }
 
 impl Fake {
     pub fn start() -> Self {
+        Self::start_with(Arc::default(), broadcast::channel(16).0)
+    }
+
+    /// Another coordinator of the same store.
+    pub fn beside(&self) -> Self {
+        Self::start_with(Arc::clone(&self.state), self.wake.clone())
+    }
+
+    fn start_with(state: Arc<Mutex<State>>, wake: broadcast::Sender<()>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut fake = Self { address, state: Arc::default(), runtime: None };
+        let mut fake = Self { address, state, wake, runtime: None };
         fake.serve(listener);
         fake
+    }
+
+    /// Asks every worker for a heartbeat.
+    pub fn wake(&self) {
+        self.wake.send(()).unwrap();
     }
 
     fn serve(&mut self, listener: std::net::TcpListener) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let service = Service(Arc::clone(&self.state));
+        let service = Service(Arc::clone(&self.state), self.wake.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -161,7 +218,7 @@ impl Fake {
 }
 
 #[derive(Clone)]
-struct Service(Arc<Mutex<State>>);
+struct Service(Arc<Mutex<State>>, broadcast::Sender<()>);
 
 impl Service {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -182,12 +239,14 @@ impl WorkerService for Service {
         state.registrations += 1;
         let worker_id = format!("w-{}", state.registrations);
         state.workers.insert(worker_id.clone(), request.into_inner().info.unwrap());
-        Ok(Response::new(RegisterResponse { worker_id, lease_ms: 600, heartbeat_ms: 200 }))
+        let heartbeat_ms = state.heartbeat_ms.unwrap_or(200);
+        Ok(Response::new(RegisterResponse { worker_id, lease_ms: 3 * heartbeat_ms, heartbeat_ms }))
     }
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
         let request = request.into_inner();
-        for _ in 0..100 {
+        self.state().seconds_left.extend(request.seconds_left);
+        for _ in 0..request.wait_seconds * 50 {
             {
                 let mut state = self.known(&request.worker_id)?;
                 state.cached_runs.clone_from(&request.cached_runs);
@@ -222,7 +281,10 @@ impl WorkerService for Service {
         for (place, row) in rows.into_iter().enumerate() {
             let job = row.job.unwrap();
             let (key, row) = ((job.job_id, job.attempt), row.row.unwrap());
-            let reason = state.refuse.get(&key).copied();
+            let reason = match row {
+                Row::Snapshot(_) => state.refuse_snapshots.or_else(|| state.refuse.get(&key).copied()),
+                _ => state.refuse.get(&key).copied(),
+            };
             // A coordinator that finds points invalid still takes the news that the attempt failed.
             let reason = reason.filter(|reason| !(*reason == "invalid" && matches!(row, Row::Failed(_))));
             if let Some(reason) = reason {
@@ -243,10 +305,18 @@ impl WorkerService for Service {
         Ok(Response::new(ReportResponse { stored, refused }))
     }
 
-    type SignalsStream = tokio_stream::Pending<Result<SignalsResponse, Status>>;
+    type SignalsStream = Pin<Box<dyn Stream<Item = Result<SignalsResponse, Status>> + Send>>;
 
-    async fn signals(&self, _: Request<SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
-        Ok(Response::new(tokio_stream::pending()))
+    async fn signals(&self, request: Request<SignalsRequest>) -> Result<Response<Self::SignalsStream>, Status> {
+        let mut state = self.known(&request.into_inner().worker_id)?;
+        let Some(opened) = &mut state.signals else { return Err(Status::unimplemented("an older coordinator")) };
+        *opened += 1;
+        let mut wake = self.1.subscribe();
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(
+            async move { while wake.recv().await.is_ok() && sender.send(Ok(SignalsResponse {})).await.is_ok() {} },
+        );
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver))))
     }
 
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
@@ -261,7 +331,7 @@ impl WorkerService for Service {
 #[tonic::async_trait]
 impl ArtifactService for Service {
     async fn put(&self, request: Request<Streaming<PutRequest>>) -> Result<Response<PutResponse>, Status> {
-        if let Some(status) = self.state().refuse_artifacts.clone() {
+        if let Some(status) = self.state().refused_artifact() {
             return Err(status);
         }
         let mut stream = request.into_inner();
@@ -271,8 +341,19 @@ impl ArtifactService for Service {
             assert!(message.chunk.len() <= 1 << 20);
             if name.is_empty() {
                 name = message.artifact;
+                let kept = self.state().partial.remove(&name).unwrap_or_default();
+                assert!(message.offset as usize <= kept.len(), "{} of {}", message.offset, kept.len());
+                bytes.extend_from_slice(&kept[..message.offset as usize]);
+                self.state().resumed += u64::from(message.offset > 0);
             }
             bytes.extend(message.chunk);
+            let cut = self.state().cut_upload_after;
+            if cut.is_some_and(|cut| bytes.len() >= cut) {
+                let mut state = self.state();
+                state.cut_upload_after = None;
+                state.partial.insert(name, bytes);
+                return Err(Status::unavailable("the connection was cut"));
+            }
         }
         if ArtifactDigest::of(&bytes).as_str() != name {
             return Err(Status::data_loss("the bytes do not match the name"));
@@ -285,17 +366,36 @@ impl ArtifactService for Service {
     type GetStream = Pin<Box<dyn Stream<Item = Result<GetArtifactResponse, Status>> + Send>>;
 
     async fn get(&self, request: Request<GetArtifactRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let name = request.into_inner().artifact;
+        let GetArtifactRequest { artifact: name, offset } = request.into_inner();
         let mut state = self.state();
         state.downloads += 1;
+        state.resumed += u64::from(offset > 0);
+        let cut = state.cut_download_after.take();
         let bytes = state.artifacts.get(&name).ok_or_else(|| Status::not_found(format!("no artifact {name}")))?;
-        let chunks: Vec<_> =
-            bytes.chunks(10_000).map(|chunk| Ok(GetArtifactResponse { chunk: chunk.to_vec() })).collect();
+        let mut chunks: Vec<_> = bytes[offset as usize..]
+            .chunks(10_000)
+            .map(|chunk| Ok(GetArtifactResponse { chunk: chunk.to_vec() }))
+            .collect();
+        if let Some(cut) = cut {
+            chunks.truncate(cut);
+            chunks.push(Err(Status::unavailable("the connection was cut")));
+        }
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
-        let bytes = self.state().artifacts.get(&request.into_inner().artifact).map(|bytes| bytes.len() as u64);
-        Ok(Response::new(StatResponse { exists: bytes.is_some(), bytes: bytes.unwrap_or(0) }))
+        let name = request.into_inner().artifact;
+        let bytes = self.state().artifacts.get(&name).map(|bytes| bytes.len() as u64);
+        let partial_bytes = self.state().partial.get(&name).map_or(0, |bytes| bytes.len() as u64);
+        Ok(Response::new(StatResponse { exists: bytes.is_some(), bytes: bytes.unwrap_or(0), partial_bytes }))
+    }
+
+    type CollectGarbageStream = Pin<Box<dyn Stream<Item = Result<CollectGarbageResponse, Status>> + Send>>;
+
+    async fn collect_garbage(
+        &self,
+        _: Request<CollectGarbageRequest>,
+    ) -> Result<Response<Self::CollectGarbageStream>, Status> {
+        Err(Status::unimplemented("no worker asks for it"))
     }
 }

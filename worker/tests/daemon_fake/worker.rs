@@ -25,13 +25,15 @@ impl Worker {
         let folder = tempfile::tempdir().unwrap();
         super::write_tiny_mnist(&folder.path().join("data"));
         let process = Command::new(env!("CARGO_BIN_EXE_transect-worker"))
-            .args(["--coordinator", url, "--threads", "1"])
+            .args(["--coordinator", url])
             .arg("--home")
             .arg(folder.path())
+            .args(if more.contains(&"--threads") { &[][..] } else { &["--threads", "1"] })
             .args(more)
             .env_remove("TRANSECT_DATA")
             .env_remove("TRANSECT_CACHE")
             .env_remove("TRANSECT_DEVICE")
+            .env_remove("TRANSECT_LABELS")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(folder.path().join("log")).unwrap())

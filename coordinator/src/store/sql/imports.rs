@@ -147,3 +147,9 @@ pub(super) async fn artifacts(db: &Db) -> Result<HashSet<ArtifactDigest>> {
     let rows: Vec<String> = sqlx::query_scalar(sql!("artifacts")).fetch_all(&db.readers).await?;
     rows.iter().map(|artifact| text(artifact)).collect()
 }
+
+pub(super) async fn named_artifacts(db: &Db, artifacts: &[ArtifactDigest]) -> Result<HashSet<ArtifactDigest>> {
+    let rows: Vec<String> =
+        sqlx::query_scalar(sql!("named_artifacts")).bind(json(artifacts)).fetch_all(&db.readers).await?;
+    rows.iter().map(|artifact| text(artifact)).collect()
+}

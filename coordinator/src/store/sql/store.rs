@@ -142,6 +142,10 @@ impl Store for This {
         imports::artifacts(&self.db).await
     }
 
+    async fn named_artifacts(&self, artifacts: &[ArtifactDigest]) -> Result<HashSet<ArtifactDigest>> {
+        imports::named_artifacts(&self.db, artifacts).await
+    }
+
     async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId> {
         let db = self.db.clone();
         apart(async move { workers::register(&db, info, now).await }).await

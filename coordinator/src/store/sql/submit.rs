@@ -1,6 +1,7 @@
 //! Submission: a sweep with everything that it needs and nobody has stored yet, in one transaction.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 use transect_common::digest::{ArtifactDigest, LineDigest};
@@ -8,6 +9,7 @@ use transect_common::line::{Elsewhere, LineSpec, Normalize};
 use transect_common::model::ModelSpec;
 use transect_common::run::{Origin, RunSpec};
 use transect_common::schedule::{line_cost, training_cost};
+use transect_common::sweep::ExpandedRun;
 
 use super::db::{Db, Tx, keep_shared_jobs, sql};
 use super::needs::{self, Need};
@@ -57,9 +59,9 @@ struct TrainJobRow {
 }
 
 #[derive(Serialize)]
-struct LineJobRow {
-    run: String,
-    line: String,
+struct LineJobRow<'a> {
+    run: &'a str,
+    line: &'a str,
     /// It needs other runs than its own.
     waits: bool,
     points: u64,
@@ -67,14 +69,37 @@ struct LineJobRow {
     position: usize,
 }
 
+/// The line jobs of one run; made to rows only as they are written, since a sweep may have a million.
+struct RunLines<'a> {
+    run: &'a ExpandedRun,
+    digests: Arc<[LineDigest]>,
+    parameters: usize,
+    /// Of the first.
+    position: usize,
+}
+
+impl RunLines<'_> {
+    fn row(&self, place: usize) -> LineJobRow<'_> {
+        let (line, digest) = (&self.run.lines[place], &self.digests[place]);
+        LineJobRow {
+            run: self.run.digest.as_str(),
+            line: digest.as_str(),
+            waits: line.needs().is_some(),
+            points: line.points(),
+            cost: line_cost(&self.run.spec.data, line, self.parameters),
+            position: self.position + place,
+        }
+    }
+}
+
 /// Everything that a sweep puts into the database, in its order.
 #[derive(Default)]
-struct Rows {
+struct Rows<'a> {
     runs: Vec<RunRow>,
     imported: Vec<CheckpointRow>,
     lines: BTreeMap<LineDigest, LineRow>,
     train_jobs: Vec<TrainJobRow>,
-    line_jobs: Vec<LineJobRow>,
+    line_jobs: Vec<RunLines<'a>>,
     needs: Vec<Need>,
     /// Some run may have stopped before a checkpoint that it should keep, so that jobs may need what is not there.
     may_lack: bool,
@@ -131,11 +156,11 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
     Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
 }
 
-impl Rows {
-    fn of(sweep: &NewSweep) -> Result<Self> {
+impl<'a> Rows<'a> {
+    fn of(sweep: &'a NewSweep) -> Result<Self> {
         let mut rows = Self::default();
         // Runs of one model mostly share their lines, and a line's canonical form is long: it is made once.
-        let mut last_lines: HashMap<&str, (&[LineSpec], Vec<LineDigest>)> = HashMap::new();
+        let mut known: HashMap<*const LineSpec, Arc<[LineDigest]>> = HashMap::new();
         let mut position = 0;
         let mut sizes = Sizes::default();
         for (place, run) in sweep.expansion.runs.iter().enumerate() {
@@ -167,25 +192,14 @@ impl Rows {
                     }));
                 }
             }
-            let known = last_lines.get(model).filter(|(lines, _)| *lines == run.lines.as_slice());
-            let digests = match known {
-                Some((_, digests)) => digests.clone(),
-                None => run.lines.iter().map(|line| rows.add_line(line)).collect(),
-            };
-            for (line, line_digest) in run.lines.iter().zip(&digests) {
+            let digests = known.entry(run.lines.as_ptr());
+            let digests = digests.or_insert_with(|| run.lines.iter().map(|line| rows.add_line(line)).collect()).clone();
+            for (line, line_digest) in run.lines.iter().zip(digests.iter()) {
                 let need = line.needs();
                 rows.needs.extend(need.map(|(need, tag)| Need::of_line(&run.digest, line_digest, need, tag)));
-                rows.line_jobs.push(LineJobRow {
-                    run: digest.clone(),
-                    line: line_digest.to_string(),
-                    waits: need.is_some(),
-                    points: line.points(),
-                    cost: line_cost(&run.spec.data, line, parameters),
-                    position,
-                });
-                position += 1;
             }
-            last_lines.insert(model, (&run.lines, digests));
+            rows.line_jobs.push(RunLines { run, digests, parameters, position });
+            position += run.lines.len();
         }
         // Of a run that is needed and not listed, only the store knows whether it may stop early.
         rows.may_lack |= !rows.needs.is_empty();
@@ -218,7 +232,19 @@ impl Rows {
     }
 
     fn jobs(&self) -> u64 {
-        (self.train_jobs.len() + self.line_jobs.len()) as u64
+        let lines: usize = self.line_jobs.iter().map(|lines| lines.digests.len()).sum();
+        (self.train_jobs.len() + lines) as u64
+    }
+
+    /// The next line jobs as JSON, from the run and line at `at`, which moves on; none at the end.
+    fn line_chunk(&self, at: &mut (usize, usize)) -> Option<String> {
+        let mut rows = vec![];
+        while let Some(lines) = self.line_jobs.get(at.0).filter(|_| rows.len() < BATCH) {
+            let end = lines.digests.len().min(at.1 + BATCH - rows.len());
+            rows.extend((at.1..end).map(|place| lines.row(place)));
+            *at = if end == lines.digests.len() { (at.0 + 1, 0) } else { (at.0, end) };
+        }
+        (!rows.is_empty()).then(|| json(&rows))
     }
 
     /// Returns how many jobs were not there yet.
@@ -246,7 +272,8 @@ impl Rows {
             created += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_train_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
         }
-        for chunk in self.line_jobs.chunks(BATCH).map(json) {
+        let mut at = (0, 0);
+        while let Some(chunk) = self.line_chunk(&mut at) {
             created += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
         }

@@ -34,6 +34,8 @@ mod sweeps;
 mod takeover;
 #[cfg(test)]
 mod tests;
+#[path = "../sql/tokens.rs"]
+mod tokens;
 #[path = "../sql/workers.rs"]
 mod workers;
 #[path = "../sql/writes.rs"]

@@ -26,7 +26,7 @@ fn sweep(name: &str, runs: u64) -> NewSweep {
             model: ModelSpec::lenet5(),
             origin: Origin::Trained { init: InitSpec::default(), train: TrainSpec::new(seed, Optimizer::sgd()) },
         };
-        ExpandedRun { digest: spec.digest(), spec, settings: serde_json::Map::new(), lines: vec![] }
+        ExpandedRun { digest: spec.digest(), spec, settings: serde_json::Map::new(), lines: vec![].into() }
     };
     let expansion = Expansion {
         name: name.into(),

@@ -1,0 +1,8 @@
+-- Those of the artifacts in $1 (JSON array) that a checkpoint, an import or a snapshot names.
+-- Indexes: checkpoints_by_artifact, import_checkpoints_by_artifact, snapshots_by_artifact.
+SELECT v.artifact
+FROM json_array_elements_text($1::json) AS v (artifact)
+WHERE
+    EXISTS (SELECT 1 FROM checkpoints AS c WHERE c.artifact = v.artifact)
+    OR EXISTS (SELECT 1 FROM import_checkpoints AS c WHERE c.artifact = v.artifact)
+    OR EXISTS (SELECT 1 FROM snapshots AS s WHERE s.artifact = v.artifact);
