@@ -22,5 +22,5 @@ else
 fi
 echo "lint: every SQL statement prepares, every proto element is documented"
 cargo test --release --locked --quiet -p transect-common --test proto_lint
-cargo test --release --locked --quiet -p transect-coordinator --test store_sqlite statement
+cargo test --release --locked --quiet -p transect-coordinator --test store_sqlite --test store_postgres statement
 echo "lint: clean"

@@ -4,12 +4,13 @@
 # Usage: scripts/system.sh [build|demo|test]...
 #   build   a C++ compiler, for the bindings of libtorch
 #   demo    Fashion-MNIST, and sqlite3 for looking at the results
-#   test    what demo needs
+#   test    what demo needs, and Postgres, of which tests start a server by themselves
 # Safe to run twice: packages that are there are left alone.
 set -euo pipefail
 
 has_compiler() { command -v c++ >/dev/null 2>&1; }
 has_sqlite() { command -v sqlite3 >/dev/null 2>&1; }
+has_postgres() { command -v initdb >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; }
 has_fashion_mnist() { [ -e "${TRANSECT_DATA:-/nowhere}/fashion-mnist/train-images-idx3-ubyte.gz" ] ||
     [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; }
 
@@ -23,6 +24,7 @@ for purpose in "$@"; do
     demo | test)
         want sqlite3 has_sqlite
         want dataset-fashion-mnist has_fashion_mnist
+        [ "$purpose" = demo ] || want postgresql has_postgres
         ;;
     *)
         echo "system: no such purpose: $purpose (build, demo or test)" >&2

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cancel, export, gc, import, models, plan, report, results, run, scheduling, slurm, status, submit, suggest, sweeps,
-    token, watch,
+    cancel, export, gc, import, models, plan, report, results, run, scheduling, slurm, status, store, submit, suggest,
+    sweeps, token, watch,
 };
 
 /// Measures the loss landscapes of neural networks: trains every run of a sweep once, walks the lines between its
@@ -163,6 +163,8 @@ pub enum Verb {
     Import(import::ImportArgs),
     /// Write stored checkpoints to files
     Export(export::ExportArgs),
+    /// Move a database
+    Store(store::StoreArgs),
     /// Remove artifacts that nothing names any more
     Gc(gc::GcArgs),
     /// Print a completion script for a shell

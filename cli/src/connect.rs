@@ -18,6 +18,7 @@ use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 use transect_coordinator::artifacts::Location;
 use transect_coordinator::home::HomeError;
+use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, Coordinator, StartError, home};
 
 use crate::args::Global;
@@ -64,7 +65,7 @@ impl Session {
             let channel = dial(&endpoints).await?;
             return Ok(Self { channel, address: endpoints.to_string(), own: None, scratch: None });
         }
-        let has_database = global.home.join("transect.db").exists();
+        let has_database = global.home.join("transect.db").exists() || std::env::var_os(STORE).is_some();
         if need == Need::Database && !has_database && home::running(&global.home).is_none() {
             let folder = global.home.display();
             return Err(Failure::NotFound(format!(
@@ -212,14 +213,21 @@ async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
     Channel::connect(endpoints).await.map_err(|away| Failure::Unreachable(away.to_string()))
 }
 
+/// Says where the database is, when it is not in the home folder; as of `transect-coordinator`.
+const STORE: &str = "TRANSECT_STORE";
+
 async fn start(folder: &Path) -> Result<Coordinator, StartError> {
     log_to(folder);
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let store = match std::env::var(STORE) {
+        Ok(place) => place.parse().map_err(|e| StartError::Config(format!("{STORE}: {e}")))?,
+        Err(_) => StorePlace::Home,
+    };
     // The variable of the coordinator's --artifacts: whoever keeps them in a bucket does so with every command.
     let variables = || std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     let given = std::env::var("TRANSECT_ARTIFACTS").ok();
     let artifacts = given.map(|text| Location::parse(&text, variables())).transpose()?;
-    let config = Config { listen, http: None, lease: LEASE, artifacts, ..Config::new(folder) };
+    let config = Config { listen, http: None, lease: LEASE, artifacts, store, ..Config::new(folder) };
     transect_coordinator::start(config).await
 }
 

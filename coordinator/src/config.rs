@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::artifacts::{ArtifactError, LEAST_SAFE_GRACE, Location};
 use crate::home::HomeError;
 use crate::security::{Security, TlsError};
-use crate::store::StoreError;
+use crate::store::{StoreError, StorePlace};
 
 /// Port of the gRPC services unless said otherwise.
 pub const GRPC_PORT: u16 = 7700;
@@ -20,6 +20,8 @@ pub const HTTP_PORT: u16 = 7701;
 pub struct Config {
     /// The home folder; made when it is missing.
     pub home: PathBuf,
+    /// Where the database is.
+    pub store: StorePlace,
     /// Where the gRPC services listen; port 0 takes any free port.
     pub listen: SocketAddr,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; None for not at all.
@@ -41,6 +43,7 @@ impl Config {
     pub fn new(home: impl Into<PathBuf>) -> Self {
         Self {
             home: home.into(),
+            store: StorePlace::Home,
             listen: (Ipv4Addr::LOCALHOST, GRPC_PORT).into(),
             http: Some((Ipv4Addr::LOCALHOST, HTTP_PORT).into()),
             lease: Duration::from_secs(30),

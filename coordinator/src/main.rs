@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use transect_common::telemetry::{self, Logs};
 use transect_coordinator::artifacts::Location;
 use transect_coordinator::security::{Auth, Limits, Rate, Security, TlsFiles};
+use transect_coordinator::store::StorePlace;
 use transect_coordinator::{Config, Coordinator, start};
 
 /// Keeps sweeps, leases their jobs to workers, and stores what they measure.
@@ -22,6 +23,13 @@ struct Options {
     /// Folder of the database and the artifacts; made when it is missing
     #[arg(long, env = "TRANSECT_HOME", default_value = ".transect")]
     home: PathBuf,
+    /// Database, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, a file in the home folder. A URL with a password
+    /// belongs into the variable or into a file (--store-file), since everybody sees a command line
+    #[arg(long, env = "TRANSECT_STORE", hide_env_values = true, value_name = "URL")]
+    store: Option<StorePlace>,
+    /// File that holds what --store would say
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    store_file: Option<PathBuf>,
     /// Address of the gRPC services; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:7700")]
     listen: SocketAddr,
@@ -123,9 +131,11 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     // Listened for before anything is opened, so that no signal ends the process half-way.
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let store = store_place(options.store, options.store_file.as_deref())?;
     let artifacts = options.artifacts.map(|text| Location::parse(&text, environment())).transpose()?;
     let config = Config {
         home: options.home,
+        store,
         listen: options.listen,
         http: options.http.0,
         lease: Duration::from_secs(options.lease_seconds),
@@ -164,6 +174,21 @@ async fn feed_watchdog(coordinator: &Coordinator) {
 fn tell_systemd(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "systemd cannot be told how the coordinator is");
+    }
+}
+
+/// Where the database is. A password on the command line would be seen by everybody on this machine.
+fn store_place(given: Option<StorePlace>, file: Option<&Path>) -> anyhow::Result<StorePlace> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        return text.parse().with_context(|| file.display().to_string());
+    }
+    let on_the_line = std::env::args().any(|word| word.starts_with("--store"));
+    match given {
+        Some(place) if on_the_line && place.holds_a_secret() => bail!(
+            "the password in --store is seen by everybody who lists processes; put the URL into TRANSECT_STORE or a file (--store-file)"
+        ),
+        given => Ok(given.unwrap_or_default()),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::maintenance;
 use crate::metrics::{Metrics, count_call};
 use crate::security::{Gate, Incoming, Patience, Peer, Policy, Reloading, Security, ServerSide, TlsError, Who, guard};
 use crate::services::{Shared, admin, artifacts, sweeps, workers};
-use crate::store::{SqliteStore, Store, StoreError, Terms};
+use crate::store::{Store, StoreError, Terms};
 
 /// Largest message that is received. Sweep files have at most 1 MiB and chunks of artifacts likewise; what is above that
 /// and below this limit is answered with a sentence rather than with a cut stream.
@@ -106,7 +106,7 @@ impl Coordinator {
 pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     config.check()?;
     let policy = config.security.policy(config.listen, config.http).map_err(StartError::Config)?;
-    let Config { home, listen, http, lease, artifacts, gc, max_attempts, security } = config;
+    let Config { home, store: place, listen, http, lease, artifacts, gc, max_attempts, security } = config;
     let tls = Tls::open(&security, policy).await?;
     let (home, mut lock) = take(home).await?;
     let grpc = bind("gRPC", listen, "--listen").await?;
@@ -117,7 +117,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let keeps_elsewhere = artifacts.is_some();
     let location = artifacts.unwrap_or_else(|| Location::Folder(home.artifacts()));
     let artifacts = Artifacts::open(location, &home.artifacts().join("tmp")).await?;
-    let store = SqliteStore::open(&home.database(), Terms { lease, max_attempts }).await?;
+    let store = place.open(&home.database(), Terms { lease, max_attempts }).await?;
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -125,7 +125,6 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
 
     let stop = CancellationToken::new();
     let work = TaskTracker::new();
-    let store: Arc<dyn Store> = Arc::new(store);
     let gate = Gate::new(policy.who, security.limits, store.clone());
     tell(policy, &*store).await;
     let (metrics, clock) = (Metrics::new(), Clock::machine());

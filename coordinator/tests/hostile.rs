@@ -296,7 +296,7 @@ async fn workers_that_say_too_much_are_refused() {
     let mut artifacts = ArtifactServiceClient::new(channel);
     for name in ["../../transect.db", "..", "/etc/passwd", "", "A", &"0".repeat(63), &"g".repeat(64), "a/../../b", "\0"]
     {
-        let put = pb::PutRequest { artifact: name.to_owned(), chunk: vec![1; 10], offset: 0 };
+        let put = pb::PutRequest { artifact: name.to_owned(), chunk: vec![1; 10], offset: 0, ..Default::default() };
         let refused = artifacts.put(tokio_stream::iter([put])).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{name}: {refused}");
         let get = pb::GetArtifactRequest { artifact: name.to_owned(), ..Default::default() };
@@ -304,9 +304,9 @@ async fn workers_that_say_too_much_are_refused() {
         let stat = pb::StatRequest { artifact: name.to_owned(), ..Default::default() };
         assert_eq!(artifacts.stat(stat).await.unwrap_err().code(), Code::InvalidArgument, "{name}");
     }
-    let large = pb::PutRequest { artifact: "0".repeat(64), chunk: vec![1; 5 << 20], offset: 0 };
+    let large = pb::PutRequest { artifact: "0".repeat(64), chunk: vec![1; 5 << 20], offset: 0, ..Default::default() };
     assert_eq!(artifacts.put(tokio_stream::iter([large])).await.unwrap_err().code(), Code::InvalidArgument);
-    let other = pb::PutRequest { artifact: "0".repeat(64), chunk: vec![1; 10], offset: 0 };
+    let other = pb::PutRequest { artifact: "0".repeat(64), chunk: vec![1; 10], offset: 0, ..Default::default() };
     assert_eq!(artifacts.put(tokio_stream::iter([other])).await.unwrap_err().code(), Code::DataLoss);
     process.is_well().await;
 }

@@ -109,7 +109,14 @@ impl Artifacts {
         let artifacts = blocking(move || {
             let objects = location.objects()?;
             let staging = Staging::open(spool, SystemTime::now())?;
-            Ok(Self { location, objects, staging, sending: Arc::new(Semaphore::new(SENT_AT_ONCE)), young: YOUNG, pretended: None })
+            Ok(Self {
+                location,
+                objects,
+                staging,
+                sending: Arc::new(Semaphore::new(SENT_AT_ONCE)),
+                young: YOUNG,
+                pretended: None,
+            })
         });
         let artifacts = artifacts.await?;
         match tokio::time::timeout(FIRST_ANSWER, artifacts.ping()).await {

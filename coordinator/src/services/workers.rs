@@ -130,8 +130,11 @@ impl WorkerService for Service {
             text: cut(&progress.text, MAX_TEXT),
         });
         let jobs: Vec<JobProgress> = jobs.collect();
-        let stop =
-            self.shared.metrics.store("heartbeat", self.shared.store.heartbeat(worker, &jobs, draining, self.shared.now())).await?;
+        let stop = self
+            .shared
+            .metrics
+            .store("heartbeat", self.shared.store.heartbeat(worker, &jobs, draining, self.shared.now()))
+            .await?;
         for job in &stop {
             info!(%worker, job = job.job.0, attempt = job.attempt.0, "the worker holds a job that is no longer its");
         }

@@ -10,10 +10,13 @@
 
 mod apart;
 mod check;
+mod copy;
 mod error;
 mod failure;
 mod ids;
 mod memory;
+mod place;
+mod postgres;
 mod sqlite;
 mod time;
 mod tokens;
@@ -29,9 +32,12 @@ use transect_common::digest::{ArtifactDigest, LineDigest, RunDigest};
 use transect_common::job::JobState;
 use transect_common::sweep::Import;
 
+pub use copy::{Copied, copy};
 pub use error::StoreError;
 pub use ids::*;
 pub use memory::{Bug, MemoryStore, SeenJob, SeenSweep, SeenWorker, Sight};
+pub use place::{NoStorePlace, StorePlace};
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 pub use time::{Timestamp, TimestampError};
 pub use tokens::Tokens;

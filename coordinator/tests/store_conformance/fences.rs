@@ -3,7 +3,7 @@
 use transect_common::data::Split;
 use transect_common::job::{ErrorClass, JobState};
 use transect_coordinator::store::{
-    Attempt, CheckpointsOf, JobAttempt, JobId, Point, RefusalReason, Reported, Row, SweepState, WorkerId,
+    Attempt, CheckpointsOf, JobAttempt, JobId, Point, RefusalReason, ReportRow, Reported, Row, SweepState, WorkerId,
 };
 
 use crate::world::{
@@ -141,6 +141,44 @@ pub async fn losses_that_are_not_finite_survive(world: World) {
     assert_eq!(stored[..2], losses[..2]);
     assert!(stored[2].is_nan());
     assert_eq!(stored[3..], [f64::MAX; 3]);
+}
+
+pub async fn numbers_of_every_size_survive_to_the_last_bit(world: World) {
+    let worker = world.worker().await;
+    let sweep = world.sweep("first", &[0], &["all"]).await;
+    world.train_next(worker).await;
+    let job = world.lease(worker).await.jobs.remove(0);
+    // Among them some that SQLite reads wrongly from their decimal digits.
+    let losses = [7.268983611650721e-232, -2.5209670591306996e-166, 4.303521053315613e306, 0.1 + 0.2, 5e-324, f64::MAX];
+    let places = [Split::Test, Split::Train].into_iter().flat_map(|split| (0..3).map(move |place| (split, place)));
+    let rows = places.zip(losses).map(|((split, place), loss)| point_with(split, place, loss));
+    let measure = Row::Measure { name: "distance".into(), split: None, value: -2.5209670591306996e-166 };
+    world.store_rows(worker, job.job, rows.chain([measure, done()]).collect()).await;
+    let stored = world.store.points(sweep.id, None, 10).await.unwrap().rows;
+    assert_eq!(stored.iter().map(|point| point.loss).collect::<Vec<_>>(), losses);
+    let stored = world.store.measures(sweep.id, None, 10).await.unwrap().rows;
+    assert_eq!(stored[0].value, -2.5209670591306996e-166);
+}
+
+pub async fn rows_around_an_end_are_judged_in_their_order(world: World) {
+    let worker = world.worker().await;
+    let sweep = world.sweep("first", &[0], &["all", "conv1"]).await;
+    world.train_next(worker).await;
+    let jobs = world.lease(worker).await.jobs;
+    let mut all = measured(&jobs[0]);
+    let last = all.remove(5);
+    // Five points and too early an end; the last point, the end, what was stored before, and what comes too late.
+    let rows: Vec<_> = all.into_iter().chain([last.clone(), done(), last, failed(ErrorClass::Run, "late")]).collect();
+    assert_eq!(rows.len(), 10);
+    let rows = rows
+        .into_iter()
+        .map(|row| (jobs[0].job, row))
+        .chain(measured(&jobs[1]).into_iter().map(|row| (jobs[1].job, row)));
+    let rows = rows.enumerate().map(|(place, (job, row))| ReportRow { place: place as u64, job, row }).collect();
+    let answer = world.store.report(worker, rows, world.now()).await.unwrap();
+    let refused: Vec<_> = answer.refused.iter().map(|refusal| (refusal.place, refusal.reason)).collect();
+    assert_eq!(refused, [(5, RefusalReason::Invalid), (9, RefusalReason::Stale)], "{answer:?}");
+    assert_eq!(world.progress(&sweep).await.state, SweepState::Done);
 }
 
 pub async fn rows_after_the_end_are_refused(world: World) {

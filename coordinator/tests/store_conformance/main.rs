@@ -7,6 +7,8 @@ mod fences;
 mod graph;
 mod leases;
 mod measures;
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod queries;
 mod scheduling;
 mod snapshots;
@@ -18,11 +20,19 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use transect_coordinator::store::{MemoryStore, SqliteStore, Terms};
+use transect_coordinator::store::{MemoryStore, PostgresStore, SqliteStore, Terms};
 use world::{LEASE_SECONDS, MAX_ATTEMPTS, World};
 
-/// Runs every claim against a store that `$open` makes: an async function that returns the store and what keeps it alive.
+/// Every claim against each of the stores. A store is opened by an async function that returns it and what keeps it alive.
 macro_rules! conformance {
+    ($($claims:tt)+) => {
+        on_store!(sqlite_store, crate::sqlite, $($claims)+);
+        on_store!(postgres_store, crate::postgres, $($claims)+);
+        on_store!(memory_store, crate::memory, $($claims)+);
+    };
+}
+
+macro_rules! on_store {
     ($store:ident, $open:path, $($topic:ident: [$($claim:ident,)+],)+) => {
         mod $store {
             $(mod $topic {
@@ -38,22 +48,27 @@ macro_rules! conformance {
     };
 }
 
+fn terms() -> Terms {
+    Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS }
+}
+
 async fn sqlite() -> (World, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
-    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
-    let store = SqliteStore::open(&home.path().join("transect.db"), terms).await.unwrap();
+    let store = SqliteStore::open(&home.path().join("transect.db"), terms()).await.unwrap();
     (World::new(Arc::new(store)), home)
 }
 
 async fn memory() -> (World, ()) {
-    let terms = Terms { lease: Duration::from_secs(LEASE_SECONDS), max_attempts: MAX_ATTEMPTS };
-    (World::new(Arc::new(MemoryStore::new(terms))), ())
+    (World::new(Arc::new(MemoryStore::new(terms()))), ())
 }
 
-macro_rules! claims {
-    ($store:ident, $open:path) => { conformance!(
-    $store,
-    $open,
+async fn postgres() -> (World, ()) {
+    let url = postgres_server::server().await.database().await;
+    let store = PostgresStore::open(&format!("{url}&connections=8"), terms()).await.unwrap();
+    (World::new(Arc::new(store)), ())
+}
+
+conformance!(
     submission: [
         a_sweep_is_stored_whole,
         the_same_key_gives_the_same_sweep,
@@ -93,6 +108,8 @@ macro_rules! claims {
         a_line_is_not_done_before_its_last_point,
         training_is_not_done_before_its_last_checkpoint,
         losses_that_are_not_finite_survive,
+        numbers_of_every_size_survive_to_the_last_bit,
+        rows_around_an_end_are_judged_in_their_order,
         rows_after_the_end_are_refused,
         a_later_attempt_at_training_replaces_what_an_earlier_one_wrote,
     ],
@@ -184,8 +201,4 @@ macro_rules! claims {
         measures_are_fenced_like_points,
         measures_that_cannot_be_are_refused,
     ],
-); };
-}
-
-claims!(sqlite_store, crate::sqlite);
-claims!(memory_store, crate::memory);
+);

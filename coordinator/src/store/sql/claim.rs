@@ -237,7 +237,7 @@ impl Claimant<'_> {
             .bind(run)
             .bind(&self.now)
             .bind(&self.until)
-            .bind(most)
+            .bind(i64::from(most))
             .bind(sweep)
             .bind(most_cost)
             .bind(&self.avoid)

@@ -15,7 +15,7 @@ use transect_common::line::LineSpec;
 use transect_common::run::{Origin, RunSpec, Tag};
 use transect_common::schedule::{QUARANTINE, QUARANTINE_FAILURES};
 
-use super::db::{Db, Tx, sql};
+use super::db::{Db, Tx, keep_jobs, sql};
 use super::lease::{keep_error, set_aside};
 use super::rows::{count, json, text, word};
 use super::workers::{must_exist, touch};
@@ -99,9 +99,10 @@ async fn specs(db: &Db, rows: &[ReportRow]) -> Result<HashMap<JobId, JobSpec>> {
 
 /// Keeps the jobs as they are for the length of the transaction, and says how they are.
 async fn held_jobs(tx: &mut Tx, mut specs: HashMap<JobId, JobSpec>) -> Result<HashMap<JobId, Held>> {
-    let ids: BTreeSet<i64> = specs.keys().map(|id| id.0).collect();
+    let ids = json(&specs.keys().map(|id| id.0).collect::<BTreeSet<i64>>());
+    keep_jobs(tx, &ids).await?;
     let rows: Vec<(i64, String, i64, i64, Option<i64>)> =
-        sqlx::query_as(sql!("reported_jobs")).bind(json(&ids)).fetch_all(&mut **tx).await?;
+        sqlx::query_as(sql!("reported_jobs")).bind(&ids).fetch_all(&mut **tx).await?;
     let mut held = HashMap::new();
     for (id, state, attempt, failures, worker) in rows {
         let Some(spec) = specs.remove(&JobId(id)) else { continue };

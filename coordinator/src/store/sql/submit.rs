@@ -11,7 +11,7 @@ use transect_common::run::{Origin, RunSpec};
 use transect_common::schedule::{line_cost, training_cost};
 use transect_common::sweep::ExpandedRun;
 
-use super::db::{Db, Tx, sql};
+use super::db::{Db, Tx, keep_shared_jobs, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
 use super::{scheduling, sweeps, takeover};
@@ -133,6 +133,7 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         .await?;
     needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
     let created = rows.insert(&mut tx, id, &now.to_string()).await?;
+    keep_shared_jobs(&mut tx, id).await?;
     let mut statements = vec![sql!("requeue_needed")];
     if rows.may_lack {
         statements.push(sql!("fail_missing_of_sweep"));
@@ -151,6 +152,7 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
+    db.grew(created).await;
     Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
 }
 

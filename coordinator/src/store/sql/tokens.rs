@@ -96,7 +96,7 @@ impl Tokens for This {
         apart(async move {
             let mut tx = db.begin().await?;
             sqlx::query(sql!("token_used")).bind(token.0).bind(now.to_string()).execute(&mut *tx).await?;
-            Ok(tx.commit().await?)
+            db.commit(tx).await
         })
         .await
     }
@@ -106,7 +106,7 @@ impl Tokens for This {
         apart(async move {
             let mut tx = db.begin().await?;
             sqlx::query(sql!("own_worker")).bind(worker.0).bind(owner).execute(&mut *tx).await?;
-            Ok(tx.commit().await?)
+            db.commit(tx).await
         })
         .await
     }

@@ -24,6 +24,16 @@ macro_rules! sql {
 }
 pub(super) use sql;
 
+/// Has jobs stay as they are until the transaction ends: the write lock does.
+pub(super) async fn keep_jobs(_: &mut Tx, _: &str) -> Result<()> {
+    std::future::ready(Ok(())).await
+}
+
+/// Has jobs that a sweep shares with others stay as they are, likewise.
+pub(super) async fn keep_shared_jobs(_: &mut Tx, _: i64) -> Result<()> {
+    std::future::ready(Ok(())).await
+}
+
 /// Whether a number survives the way through JSON. Its decimal digits are read with less than full precision where they
 /// need a large power of ten, and what is not finite is not read at all; such a number is bound as it is.
 pub(super) fn reads_exactly(number: f64) -> bool {
@@ -64,6 +74,11 @@ impl Db {
     /// Tells those who wait that jobs were taken from their holders.
     pub(super) fn stopped(&self) {
         self.stops.send_modify(|revision| *revision += 1);
+    }
+
+    /// So many jobs are new. Plans here do not depend on how many there are.
+    pub(super) async fn grew(&self, _jobs: u64) {
+        std::future::ready(()).await;
     }
 
     pub(super) async fn close(&self) {

@@ -1,0 +1,4 @@
+-- Sweeps, and workers that are not gone.
+SELECT
+    (SELECT count(*) FROM sweeps) AS sweeps,
+    (SELECT count(*) FROM workers WHERE state <> 'gone') AS workers;

@@ -1,0 +1,20 @@
+-- Points, where the attempt holds its job: $1 JSON array of {job, attempt, split, place, alpha, loss, accuracy, count},
+-- $2 worker. One that is there stays as it is; what is not a number is NULL. Index: primary keys of jobs and points.
+INSERT INTO points (job, split, place, alpha, loss, accuracy, count, worker)
+SELECT
+    j.id,
+    v.split,
+    v.place,
+    v.alpha,
+    nullif(v.loss, 'NaN'),
+    v.accuracy,
+    v.count,
+    $2
+FROM json_to_recordset($1::json) AS v (
+    job bigint, attempt bigint, split text, place bigint,
+    alpha double precision, loss double precision, accuracy double precision, count bigint
+)
+INNER JOIN jobs AS j ON j.id = v.job
+WHERE j.attempt = v.attempt AND j.state = 'leased'
+ON CONFLICT (job, split, place) DO NOTHING
+RETURNING job;

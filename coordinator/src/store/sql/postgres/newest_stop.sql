@@ -1,0 +1,2 @@
+-- When a sweep was cancelled last. Sweeps are few.
+SELECT max(cancelled_at)::text FROM sweeps;

@@ -1,0 +1,28 @@
+-- Live sweeps with a job that is due at $2, with the workers at work for each beside $1.
+-- Indexes: sweeps_at_work, jobs_queue, workers_of_sweep, jobs_leased.
+SELECT
+    s.id,
+    s.priority,
+    s.share,
+    s.max_workers,
+    s.requires,
+    s.paused_at IS NOT NULL AS is_paused,
+    (
+        SELECT count(*)
+        FROM workers AS w
+        WHERE
+            w.sweep = s.id
+            AND w.id <> $1
+            AND EXISTS (SELECT 1 FROM jobs AS j WHERE j.worker = w.id AND j.state = 'leased')
+    ) AS workers
+FROM sweeps AS s
+WHERE
+    s.cancelled_at IS NULL
+    AND s.rolled_up_at IS NULL
+    AND EXISTS (
+        SELECT 1
+        FROM jobs AS j
+        WHERE
+            j.sweep = s.id AND j.kind IN ('line', 'train') AND j.state = 'queued' AND j.ready AND j.due_at <= $2
+    )
+ORDER BY s.id;

@@ -1,0 +1,8 @@
+-- Jobs that waited for training job $1, which is done, and wait for no other are ready: the checkpoints that they need
+-- cannot change any more. Indexes: jobs_line, job_needs_by_run; jobs_train for the others.
+UPDATE jobs
+SET ready = TRUE
+WHERE
+    id IN (SELECT s.job FROM _job_sources AS s WHERE s.source = $1)
+    AND NOT ready
+    AND NOT EXISTS (SELECT 1 FROM _job_sources AS s WHERE s.job = jobs.id AND s.state <> 'done');

@@ -1,0 +1,4 @@
+-- Run $1. Index: primary key.
+SELECT digest, spec
+FROM runs
+WHERE id = $1;
