@@ -230,6 +230,11 @@ impl Cluster {
         }
     }
 
+    /// Where what is being uploaded to the first coordinator lies.
+    pub fn staging(&self) -> PathBuf {
+        self.folder.join("home-0/artifacts/tmp")
+    }
+
     /// Where the database is.
     pub fn place(&self) -> Place {
         match &self.postgres {

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod disk;
 mod files;
+mod phases;
 mod plan;
 mod postgres;
 mod process;
@@ -14,16 +15,17 @@ mod sweep;
 mod tables;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Given;
 use crate::plan::{Kind, Plan, StoreKind};
-use crate::round::{Outcome, play};
+use crate::round::{Outcome, Script, play};
 
 /// Play a sweep on real processes under faults, and compare what it leaves with an undisturbed one.
 #[derive(Debug, Parser)]
@@ -38,6 +40,9 @@ struct Args {
     /// Where the truth is kept; `both` takes them in turn.
     #[arg(long, value_enum, default_value = "both")]
     store: Stores,
+    /// Instead of rounds: kill a worker at each phase of its work.
+    #[arg(long)]
+    phases: bool,
     /// Faults of these kinds alone (commas between).
     #[arg(long, value_delimiter = ',', value_parser = kind)]
     only: Vec<Kind>,
@@ -85,7 +90,20 @@ fn kind(text: &str) -> Result<Kind, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let mut asked = match signal(SignalKind::terminate()) {
+        Ok(asked) => asked,
+        Err(error) => {
+            println!("chaos: no signals can be listened for: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // What was started and mounted goes with the round that is dropped.
+    let done = tokio::select! {
+        done = run(Args::parse()) => done,
+        _ = asked.recv() => Err(anyhow::anyhow!("asked to stop")),
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("asked to stop")),
+    };
+    match done {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failures) => {
             println!("chaos: {failures} rounds FAILED");
@@ -113,7 +131,9 @@ async fn run(args: Args) -> anyhow::Result<u64> {
     println!("chaos: seeds {first} to {}, {} in {}", first + args.rounds - 1, args.store.name(), root.display());
     let began = Instant::now();
     let folder = root.join("undisturbed");
-    let undisturbed = play(&Plan::undisturbed(), &given, &folder).await.context("the undisturbed sweep")?;
+    let undisturbed = play(&Plan::undisturbed(StoreKind::Sqlite), Script::Plan, &given, &folder)
+        .await
+        .context("the undisturbed sweep")?;
     let rows: usize = undisturbed.tables.values().map(Vec::len).sum();
     println!(
         "chaos: undisturbed: {} jobs, {rows} rows in {} tables, {} artifacts, {:.1} s",
@@ -122,11 +142,14 @@ async fn run(args: Args) -> anyhow::Result<u64> {
         undisturbed.artifacts.len(),
         began.elapsed().as_secs_f64()
     );
+    if args.phases {
+        return phases(&args, &given, &root, &undisturbed).await;
+    }
     let mut failures = 0;
     for seed in first..first + args.rounds {
         let plan = plan(seed);
         let (began, folder) = (Instant::now(), root.join(seed.to_string()));
-        let outcome = play(&plan, &given, &folder).await;
+        let outcome = play(&plan, Script::Plan, &given, &folder).await;
         let seconds = began.elapsed().as_secs_f64();
         let is_well = tell(&plan, outcome, &undisturbed, seconds);
         if is_well && !args.keep {
@@ -143,6 +166,23 @@ async fn run(args: Args) -> anyhow::Result<u64> {
     }
     if failures == 0 && !args.keep {
         std::fs::remove_dir_all(&root)?;
+    }
+    Ok(failures)
+}
+
+/// A worker killed at each phase of its work, on each store that is wanted.
+async fn phases(args: &Args, given: &Given, root: &Path, undisturbed: &Outcome) -> anyhow::Result<u64> {
+    let mut failures = 0;
+    for store in [StoreKind::Sqlite, StoreKind::Postgres] {
+        if args.store.of(store as u64) == store {
+            let (plan, folder, began) =
+                (Plan::undisturbed(store), root.join(format!("phases-{store}")), Instant::now());
+            let outcome = play(&plan, Script::Phases, given, &folder).await;
+            failures += u64::from(!tell(&plan, outcome, undisturbed, began.elapsed().as_secs_f64()));
+        }
+    }
+    if failures == 0 && !args.keep {
+        std::fs::remove_dir_all(root)?;
     }
     Ok(failures)
 }
@@ -187,7 +227,7 @@ impl Stores {
 }
 
 /// Looks for the programs beside this one, and writes the data and the sweep.
-fn given(args: &Args, root: &std::path::Path) -> anyhow::Result<Given> {
+fn given(args: &Args, root: &Path) -> anyhow::Result<Given> {
     let programs = std::env::current_exe()?.parent().context("this program lies in no folder")?.to_owned();
     for name in ["transect", "transect-coordinator", "transect-worker"] {
         if !programs.join(name).is_file() {

@@ -202,8 +202,7 @@ const MOST_EXECUTORS: usize = 2;
 
 impl Plan {
     /// Nothing goes wrong: one coordinator, one worker.
-    pub fn undisturbed() -> Self {
-        let store = StoreKind::Sqlite;
+    pub const fn undisturbed(store: StoreKind) -> Self {
         Self { seed: 0, store, bucket: false, coordinators: 1, workers: 1, events: vec![] }
     }
 

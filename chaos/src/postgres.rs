@@ -40,7 +40,10 @@ impl Postgres {
         std::fs::create_dir_all(&folder)?;
         let mut owner = vec![];
         if is_root() {
-            owner = ["runuser", "-u", "postgres", "--"].map(str::to_owned).to_vec();
+            // Not runuser, which stays in between and stands still when its child does.
+            owner = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"]
+                .map(str::to_owned)
+                .to_vec();
             let chown = Command::new("chown").arg("postgres").arg(&folder).status()?;
             ensure!(chown.success(), "the user postgres is missing: scripts/system.sh test installs Postgres");
         }

@@ -10,8 +10,10 @@ use tokio::sync::watch;
 use crate::client::{Client, Status};
 use crate::cluster::{Cluster, Given};
 use crate::files;
+use crate::phases::{Eye, Phase};
 use crate::plan::{Kind, Plan};
 use crate::tables::{self, Effort, Tables};
+use crate::wire::Mode;
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -36,8 +38,17 @@ pub struct Outcome {
     pub remarks: Vec<String>,
 }
 
+/// What a round does to its processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// What its plan says.
+    Plan,
+    /// A worker is killed at each phase of its work.
+    Phases,
+}
+
 /// Plays a plan in an empty folder. An error says what was not as it should be, with what is needed to see why.
-pub async fn play(plan: &Plan, given: &Given, folder: &Path) -> anyhow::Result<Outcome> {
+pub async fn play(plan: &Plan, script: Script, given: &Given, folder: &Path) -> anyhow::Result<Outcome> {
     let mut cluster = Cluster::start(plan, given, folder).await?;
     let client =
         Client { program: given.programs.join("transect"), addresses: cluster.addresses(), folder: folder.to_owned() };
@@ -59,7 +70,10 @@ pub async fn play(plan: &Plan, given: &Given, folder: &Path) -> anyhow::Result<O
         tokio::spawn(async move { client.watch().await })
     };
     let mut round = Round { plan, cluster, client, status, faults: BTreeMap::new(), remarks: vec![] };
-    let done = round.until_done().await;
+    let done = match script {
+        Script::Plan => round.planned().await,
+        Script::Phases => round.phases().await,
+    };
     asks.abort();
     if let Err(error) = done {
         follows.abort();
@@ -89,7 +103,7 @@ impl Round<'_> {
     }
 
     /// Faults as planned, until the sweep is done or they are over; then nothing goes wrong until it is done.
-    async fn until_done(&mut self) -> anyhow::Result<()> {
+    async fn planned(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut coming = self.plan.events.iter().peekable();
         let mut under_way: Vec<(Instant, Kind, usize)> = vec![];
@@ -108,6 +122,32 @@ impl Round<'_> {
         }
         under_way.iter_mut().for_each(|(until, ..)| *until = began);
         self.end_faults(&mut under_way, Instant::now());
+        self.calm().await
+    }
+
+    /// The only worker is killed at each phase, and started again.
+    async fn phases(&mut self) -> anyhow::Result<()> {
+        let mut eye = Eye::new(self.cluster.place(), self.cluster.staging());
+        for phase in Phase::ALL {
+            if phase == Phase::Uploading {
+                self.cluster.wires.iter().for_each(|wire| wire.set(Mode::Slow(Duration::from_millis(60))));
+            }
+            eye.wait_for(phase).await?;
+            if phase == Phase::Reporting {
+                self.cluster.wires.iter().for_each(|wire| wire.set(Mode::HoldsAnswers));
+            }
+            tokio::time::sleep(phase.wait()).await;
+            let worker = &mut self.cluster.workers[0];
+            if let Phase::Leaving(milliseconds) = phase {
+                worker.stop(Instant::now());
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            }
+            worker.kill(Instant::now());
+            self.cluster.wires.iter().for_each(|wire| wire.set(Mode::Passes));
+            *self.faults.entry(Kind::WorkerKilled).or_default() += 1;
+            self.remarks.extend(self.cluster.tend(Instant::now())?);
+            ensure!(!self.is_done(), "the sweep was done before a worker was killed in the phase {phase:?}");
+        }
         self.calm().await
     }
 
