@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A stream that broke is opened again at another coordinator for so long.
-const MOVING: Duration = Duration::from_secs(60);
+const MOVING: Duration = Duration::from_mins(1);
 
 /// States of a sweep as they come.
 pub type States = mpsc::Receiver<Result<pb::WatchResponse, Status>>;
@@ -142,12 +142,12 @@ impl Session {
         tokio::spawn(async move {
             while let Some(state) = states.message().await.transpose() {
                 let state = match state {
-                    Err(status) if has_others && is_lost(&status) => match again(&mut client, &request).await {
+                    Err(loss) if has_others && is_lost(&loss) => match again(&mut client, &request).await {
                         Ok(opened) => {
                             states = opened;
                             continue;
                         }
-                        Err(status) => Err(status),
+                        Err(refusal) => Err(refusal),
                     },
                     state => state,
                 };
