@@ -107,15 +107,14 @@ impl Drop for Server {
     }
 }
 
-/// Where the server's programs are: in PATH, or where Debian puts them.
+/// Where the server's programs are: where Debian puts them, newest first, or in PATH.
 fn programs() -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
-        let mut versions: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
-        versions.sort();
-        folders.extend(versions.into_iter().rev());
-    }
+    let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+        .unwrap_or_default();
+    folders.sort();
+    folders.reverse();
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let found = folders.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
     found.context("Postgres is not installed: apt-get install postgresql, or measure --store sqlite alone")
 }

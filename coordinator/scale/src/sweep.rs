@@ -48,11 +48,13 @@ pub fn file(prefix: &str, jobs: usize) -> String {
 }
 
 /// Imports `runs` runs, each with a final checkpoint of its own.
-pub async fn import(coordinator: &Coordinator, prefix: &str, runs: usize) -> anyhow::Result<()> {
+///
+/// The numbers of their checkpoints begin at `first`: runs with the same numbers are the same run.
+pub async fn import(coordinator: &Coordinator, prefix: &str, runs: usize, first: usize) -> anyhow::Result<()> {
     let (artifacts, sweeps) = (coordinator.artifacts().await?, coordinator.sweeps().await?);
     let init = put(artifacts.clone(), -1.0).await?;
     stream::iter(0..runs)
-        .map(|run| import_one(artifacts.clone(), sweeps.clone(), format!("{prefix}-{run}"), run, init.clone()))
+        .map(|run| import_one(artifacts.clone(), sweeps.clone(), format!("{prefix}-{run}"), first + run, init.clone()))
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>()
         .await?;
@@ -63,10 +65,10 @@ async fn import_one(
     artifacts: ArtifactServiceClient<Channel>,
     mut sweeps: SweepServiceClient<Channel>,
     name: String,
-    run: usize,
+    number: usize,
     init: String,
 ) -> anyhow::Result<()> {
-    let last = put(artifacts, run as f32).await?;
+    let last = put(artifacts, number as f32).await?;
     let tagged = |tag: &str, artifact| pb::TaggedArtifact { tag: tag.to_owned(), artifact };
     let request = pb::ImportRequest {
         name,

@@ -42,7 +42,7 @@ pub async fn measure(
     // What the sweeps walk is there before anybody waits.
     let (runs, _) = sweep::shape(10);
     for number in 0..SWEEPS {
-        sweep::import(coordinator, &format!("few{number}"), runs).await?;
+        sweep::import(coordinator, &format!("few{number}"), runs, number * runs).await?;
     }
     let room = process::most_files()?.saturating_sub(SPARE).max(1);
     let connections = workers.min(room);

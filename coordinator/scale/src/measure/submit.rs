@@ -11,7 +11,7 @@ use crate::{process, sweep};
 /// Imports what a sweep of `jobs` probes needs and submits it; returns its id. What the measured sweep is called says `prefix`.
 pub async fn quietly(coordinator: &Coordinator, prefix: &str, jobs: usize) -> anyhow::Result<pb::Sweep> {
     let (runs, _) = sweep::shape(jobs);
-    sweep::import(coordinator, prefix, runs).await?;
+    sweep::import(coordinator, prefix, runs, 0).await?;
     sweep::submit(&mut coordinator.sweeps().await?, &sweep::file(prefix, jobs)).await
 }
 
@@ -19,7 +19,7 @@ pub async fn quietly(coordinator: &Coordinator, prefix: &str, jobs: usize) -> an
 pub async fn measure(coordinator: &Coordinator, jobs: usize, report: &mut Report) -> anyhow::Result<pb::Sweep> {
     let (runs, lines) = sweep::shape(jobs);
     let began = Instant::now();
-    sweep::import(coordinator, "big", runs).await?;
+    sweep::import(coordinator, "big", runs, 0).await?;
     report.add(
         "imports",
         runs as f64 / began.elapsed().as_secs_f64(),

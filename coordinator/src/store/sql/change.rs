@@ -13,6 +13,7 @@ pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> 
     let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
     scheduling::hand_over(&mut tx, id).await?;
     db.commit(tx).await?;
+    db.freed();
     db.stopped();
     Ok(cancelled)
 }
@@ -48,6 +49,7 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
     scheduling::adopt(&mut tx, id).await?;
     sqlx::query(sql!("rehome_jobs")).execute(&mut *tx).await?;
     db.commit(tx).await?;
+    db.freed();
     Ok(queued)
 }
 
