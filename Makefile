@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants scale reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -51,6 +51,10 @@ simulate: ## play SEEDS histories of a cluster under faults (SEED=42 replays one
 simulate-mutants: ## show that the simulation finds each deliberate mistake, within SEEDS seeds
 	@$(CARGO) build --release --locked --package transect-simulate
 	@$(BIN)/transect-simulate --mutants $(or $(SEEDS),1000)
+
+scale: ## measure a coordinator under the load of a large cluster, on both stores (about 12 min; SOAK=3600, SCALE="--help")
+	@$(CARGO) build --release --locked --package transect-coordinator --package transect-cli --package transect-scale --bins
+	@ulimit -n $$(ulimit -Hn) && $(BIN)/transect-scale $(if $(SOAK),--soak $(SOAK)) $(SCALE)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

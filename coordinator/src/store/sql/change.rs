@@ -16,6 +16,7 @@ pub(super) async fn cancel(db: &Db, id: SweepId, now: Timestamp) -> Result<u64> 
     let cancelled = on_sweep(&mut tx, sql!("cancel_jobs"), id, now).await?;
     scheduling::hand_over(&mut tx, id).await?;
     db.commit(tx).await?;
+    db.freed();
     db.stopped();
     Ok(cancelled)
 }
@@ -53,6 +54,7 @@ pub(super) async fn retry(db: &Db, id: SweepId, which: Retry, now: Timestamp) ->
     let others: BTreeSet<i64> = elsewhere.into_iter().chain(cancelled).collect();
     sqlx::query(sql!("rehome_jobs")).bind(json(&others)).execute(&mut *tx).await?;
     db.commit(tx).await?;
+    db.freed();
     Ok(queued)
 }
 

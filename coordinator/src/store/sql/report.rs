@@ -59,6 +59,9 @@ pub(super) async fn report(db: &Db, worker: WorkerId, rows: Vec<ReportRow>, now:
     let Report { mut tx, mut refused, .. } = report;
     touch(&mut tx, db, worker, None, now).await?;
     db.commit(tx).await?;
+    if moves_others {
+        db.freed();
+    }
     refused.sort_by_key(|(place, _)| *place);
     let stored = (rows.len() - refused.len()) as u64;
     let refusal = |(place, (reason, message)): (usize, Refused)| Refusal {

@@ -8,7 +8,9 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
+use super::beats::Beats;
 use super::db::{Db, sql};
+use super::group::Group;
 use crate::store::failure::sqlite_code;
 use crate::store::{Result, StoreError, Terms};
 
@@ -49,9 +51,12 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
     Ok(Db {
         path: path.to_owned(),
         terms,
+        group: Group::new(writer.clone()),
         writer,
         readers,
+        beats: Beats::default(),
         changed: watch::Sender::new(0),
+        work: watch::Sender::new(0),
         stops: watch::Sender::new(0),
     })
 }
