@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
 use super::beats::Beats;
@@ -43,6 +43,7 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
+            .after_release(|connection, _| Box::pin(is_settled(connection)))
     };
     let writer = pool(1).connect_with(options.clone()).await.map_err(|e| unopened(path, e))?;
     migrate(path, &writer).await?;
@@ -59,6 +60,17 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
         work: watch::Sender::new(0),
         stops: watch::Sender::new(0),
     })
+}
+
+/// Whether a connection may be used again. Where a disk is full, or fails, `SQLite` ends the transaction by itself (its manual,
+/// "Response To Errors Within A Transaction"); the rollback that follows then finds none, and sqlx goes on to count one for
+/// ever: no transaction could begin on that connection any more.
+async fn is_settled(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // A rollback that is on its way is done before this is answered.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Brings the schema up to date, and refuses one that this program does not know.

@@ -66,6 +66,17 @@ async fn a_full_disk_is_said_clearly_and_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_the_database_ended_by_itself_does_not_hold_up_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).await;
+    let mut tx = store.db.begin().await.unwrap();
+    // As SQLite does when the log cannot be written, which sqlx does not hear of.
+    tx.execute("ROLLBACK").await.unwrap();
+    assert!(store.db.commit(tx).await.is_err());
+    assert_eq!(store.submit(sweep("next", 2), now()).await.unwrap().sweep.runs, 2);
+}
+
+#[tokio::test]
 async fn a_transaction_that_is_cut_off_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let store = open(home.path()).await;
