@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants fuzz reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -51,6 +51,10 @@ simulate: ## play SEEDS histories of a cluster under faults (SEED=42 replays one
 simulate-mutants: ## show that the simulation finds each deliberate mistake, within SEEDS seeds
 	@$(CARGO) build --release --locked --package transect-simulate
 	@$(BIN)/transect-simulate --mutants $(or $(SEEDS),1000)
+
+fuzz: setup ## damage sweep files, requests, checkpoints, snapshots and data files in CASES ways each
+	@scripts/system.sh build test
+	@PROPTEST_CASES=$(or $(CASES),5000) $(CARGO) test --release --locked --workspace --test fuzz
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh
