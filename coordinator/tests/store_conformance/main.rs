@@ -17,6 +17,7 @@ mod takeover;
 mod tokens;
 mod world;
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +59,8 @@ async fn sqlite() -> (World, tempfile::TempDir) {
     (World::new(Arc::new(store)), home)
 }
 
-async fn memory() -> (World, ()) {
-    (World::new(Arc::new(MemoryStore::new(terms()))), ())
+fn memory() -> Ready<(World, ())> {
+    ready((World::new(Arc::new(MemoryStore::new(terms()))), ()))
 }
 
 async fn postgres() -> (World, ()) {

@@ -160,7 +160,7 @@ impl Report {
                 continue;
             }
             // One that has ended is here because the row is stored already.
-            if !self.jobs.get(&row.job.job).is_some_and(|job| job.state == JobState::Leased) {
+            if self.jobs.get(&row.job.job).is_none_or(|job| job.state != JobState::Leased) {
                 continue;
             }
             match &row.row {
