@@ -91,7 +91,7 @@ fn check(bytes: &[u8]) -> bool {
             true
         }
         Err(errors) => {
-            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let lines = bytes.split(|&byte| byte == b'\n').count();
             assert!(!errors.0.is_empty() && errors.0.len() <= 51, "{} mistakes", errors.0.len());
             for mistake in &errors.0 {
                 assert!(mistake.line >= 1 && mistake.column >= 1 && mistake.line as usize <= lines, "{mistake}");

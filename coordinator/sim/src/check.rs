@@ -192,6 +192,11 @@ impl Checker {
     }
 }
 
+/// What holds of a store at any moment.
+pub fn sound(sight: &Sight) -> Result<(), String> {
+    sight.jobs.iter().try_for_each(|(id, job)| of_job(*id, job, sight))
+}
+
 /// What holds of a job at any moment.
 fn of_job(id: i64, job: &SeenJob, sight: &Sight) -> Checked {
     let needs: Vec<&SeenSweep> = sight.sweeps.values().filter(|sweep| sweep.jobs.contains(&id)).collect();

@@ -173,6 +173,7 @@ conformance!(
         a_failed_job_is_left_only_to_machines_that_may_have_it,
         workers_are_listed_by_what_they_can_be_given,
         a_worker_on_which_several_runs_fail_is_set_aside,
+        what_fails_of_one_run_counts_once_against_a_worker,
         a_success_or_time_ends_the_count_of_failures,
         a_draining_worker_is_given_nothing,
         near_its_end_a_worker_is_given_what_it_can_do,

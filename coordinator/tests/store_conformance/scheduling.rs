@@ -275,6 +275,16 @@ pub async fn a_worker_on_which_several_runs_fail_is_set_aside(world: World) {
     assert!(matches!(unknown, StoreError::NotFound { what: "worker", .. }), "{unknown}");
 }
 
+pub async fn what_fails_of_one_run_counts_once_against_a_worker(world: World) {
+    let worker = worker_on(&world, "a", "cpu").await;
+    submit(&world, sweep("first", &[0], &["all", "conv1", "conv2", "fc1", "fc2"])).await;
+    world.train_next(worker).await;
+    world.wait(1);
+    fail(&world, worker, QUARANTINE_FAILURES + 1).await;
+    let shown = world.store.workers().await.unwrap().remove(0);
+    assert_eq!((shown.state, shown.failures, shown.quarantined_until), (WorkerState::Live, 1, None));
+}
+
 pub async fn a_success_or_time_ends_the_count_of_failures(world: World) {
     let worker = worker_on(&world, "a", "cpu").await;
     submit(&world, scheduled("first", &[0, 1, 2, 3, 4, 5, 6], Schedule::default())).await;
