@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -62,6 +62,15 @@ chaos-phases: setup ## kill a worker at each phase of its work, on both stores (
 	@scripts/system.sh test
 	@$(CARGO) build --release --locked --workspace --bins
 	@$(BIN)/transect-chaos --phases --store $(or $(STORE),both)
+
+fuzz: setup ## damage sweep files, requests, checkpoints, snapshots and data files in CASES ways each
+	@scripts/system.sh build test
+	@PROPTEST_CASES=$(or $(CASES),5000) $(CARGO) test --release --locked --workspace --test fuzz
+
+scale: setup ## measure a coordinator under the load of a large cluster, on both stores (about 12 min; SOAK=3600, SCALE="--help")
+	@scripts/system.sh build test
+	@$(CARGO) build --release --locked --package transect-coordinator --package transect-cli --package transect-scale --bins
+	@ulimit -n $$(ulimit -Hn) && $(BIN)/transect-scale $(if $(SOAK),--soak $(SOAK)) $(SCALE)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

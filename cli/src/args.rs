@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use transect_coordinator::store::StorePlace;
 
+use crate::errors::Failure;
 use crate::{
     cancel, export, gc, import, models, plan, report, results, run, scheduling, slurm, status, store, submit, suggest,
     sweeps, token, watch,
@@ -46,6 +48,17 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub home: PathBuf,
+    /// Database of a coordinator that is started for this command: sqlite:PATH or postgres://USER@HOST/DATABASE; without it
+    /// the one in the home folder. A URL with a password belongs into the variable, since everybody sees a command line
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSECT_STORE",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
+    pub store: Option<String>,
     /// Coordinator to talk to, as http://HOST:PORT (several that share a store with commas between: any that answers);
     /// without it the one that is live in the home folder, or else one that is started for this command alone
     #[arg(
@@ -88,6 +101,21 @@ pub struct Global {
 }
 
 impl Global {
+    /// Where the database of a coordinator that is started here is.
+    ///
+    /// # Errors
+    /// It is no place of a store, or the command line holds a password. The text itself is never repeated.
+    pub fn store_place(&self) -> Result<StorePlace, Failure> {
+        let on_the_line = std::env::args().any(|word| word == "--store" || word.starts_with("--store="));
+        let Some(given) = &self.store else { return Ok(StorePlace::Home) };
+        let place: StorePlace = given.parse().map_err(|e| Failure::Usage(format!("--store or TRANSECT_STORE: {e}")))?;
+        if on_the_line && place.holds_a_secret() {
+            let reason = "everybody who lists processes sees the password in --store; put the URL into TRANSECT_STORE";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
+        Ok(place)
+    }
+
     /// What a program started by this one needs to reach the same coordinator.
     pub fn access_variables(&self) -> Vec<(&'static str, PathBuf)> {
         let files = [

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A stream that broke is opened again at another coordinator for so long.
-const MOVING: Duration = Duration::from_secs(60);
+const MOVING: Duration = Duration::from_mins(1);
 
 /// States of a sweep as they come.
 pub type States = mpsc::Receiver<Result<pb::WatchResponse, Status>>;
@@ -65,7 +65,8 @@ impl Session {
             let channel = dial(&endpoints).await?;
             return Ok(Self { channel, address: endpoints.to_string(), own: None, scratch: None });
         }
-        let has_database = global.home.join("transect.db").exists() || std::env::var_os(STORE).is_some();
+        let has_database = global.home.join("transect.db").exists() || global.store.is_some();
+        let place = global.store_place()?;
         if need == Need::Database && !has_database && home::running(&global.home).is_none() {
             let folder = global.home.display();
             return Err(Failure::NotFound(format!(
@@ -75,15 +76,15 @@ impl Session {
         }
         if need == Need::Nothing && !has_database {
             let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-            let mut session = Self::start_or_join(scratch.path(), &Access::default()).await?;
+            let mut session = Self::start_or_join(scratch.path(), StorePlace::Home, &Access::default()).await?;
             session.scratch = Some(scratch);
             return Ok(session);
         }
-        Self::start_or_join(&global.home, &access(global)?).await
+        Self::start_or_join(&global.home, place, &access(global)?).await
     }
 
     /// Another command may start or end its coordinator at this very moment, hence the loop.
-    async fn start_or_join(folder: &Path, access: &Access) -> Result<Self, Failure> {
+    async fn start_or_join(folder: &Path, place: StorePlace, access: &Access) -> Result<Self, Failure> {
         let began = Instant::now();
         loop {
             let failure = if let Some(live) = home::holding(folder) {
@@ -95,7 +96,7 @@ impl Session {
                     Err(failure) => failure,
                 }
             } else {
-                match start(folder).await {
+                match start(folder, place.clone()).await {
                     Ok(own) => {
                         let address = format!("http://{}", own.address());
                         let channel = dial(&endpoints(&address)?).await?;
@@ -142,12 +143,12 @@ impl Session {
         tokio::spawn(async move {
             while let Some(state) = states.message().await.transpose() {
                 let state = match state {
-                    Err(status) if has_others && is_lost(&status) => match again(&mut client, &request).await {
+                    Err(loss) if has_others && is_lost(&loss) => match again(&mut client, &request).await {
                         Ok(opened) => {
                             states = opened;
                             continue;
                         }
-                        Err(status) => Err(status),
+                        Err(refusal) => Err(refusal),
                     },
                     state => state,
                 };
@@ -213,16 +214,9 @@ async fn dial(endpoints: &Endpoints) -> Result<Channel, Failure> {
     Channel::connect(endpoints).await.map_err(|away| Failure::Unreachable(away.to_string()))
 }
 
-/// Says where the database is, when it is not in the home folder; as of `transect-coordinator`.
-const STORE: &str = "TRANSECT_STORE";
-
-async fn start(folder: &Path) -> Result<Coordinator, StartError> {
+async fn start(folder: &Path, store: StorePlace) -> Result<Coordinator, StartError> {
     log_to(folder);
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let store = match std::env::var(STORE) {
-        Ok(place) => place.parse().map_err(|e| StartError::Config(format!("{STORE}: {e}")))?,
-        Err(_) => StorePlace::Home,
-    };
     // The variable of the coordinator's --artifacts: whoever keeps them in a bucket does so with every command.
     let variables = || std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     let given = std::env::var("TRANSECT_ARTIFACTS").ok();

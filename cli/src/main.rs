@@ -96,7 +96,7 @@ async fn act(cli: Cli, output: Output) -> Outcome {
             Verb::Adjust(args) => scheduling::adjust(&global, output, args).await,
             Verb::Explain(args) => scheduling::explain(&global, output, args).await,
             Verb::Release(args) => scheduling::release(&global, output, args).await,
-            Verb::Store(args) => store::store(output, args).await,
+            Verb::Store(args) => Box::pin(store::store(output, args)).await,
             Verb::Workers => workers::workers(&global, output).await,
             Verb::Sweeps(args) => sweeps::sweeps(&global, output, args).await,
             Verb::Models(args) => models::models(output, &args),

@@ -79,7 +79,16 @@ impl Meter {
         Reading { points_per_second, left: self.left(now) }
     }
 
+    /// Said of a sweep that is held back.
+    fn held_back(&self) -> Option<String> {
+        let Self { latest, .. } = self;
+        (latest.state == "paused").then(|| format!("paused (`transect resume {}` lets it go on)", latest.name))
+    }
+
     fn left(&self, now: Instant) -> Option<Duration> {
+        if self.latest.state == "paused" {
+            return None;
+        }
         if self.work == Work::default()
             && let Some(seconds) = self.latest.seconds_left
         {
@@ -133,7 +142,7 @@ impl Meter {
     /// One line that says it all.
     fn line(&mut self, now: Instant) -> String {
         let reading = self.reading(now);
-        let mut parts = vec![];
+        let mut parts: Vec<String> = self.held_back().into_iter().collect();
         if self.latest.train_jobs > 0 {
             parts.push(format!("trained {}", self.trained()));
         }
@@ -283,7 +292,9 @@ impl Bars {
         self.points.set_length(sweep.points_expected.max(1));
         self.points.set_position(sweep.points);
         self.points.set_message(format!("{}, {}", meter.points(), Meter::rates(reading)));
-        let doing = meter.activity.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join("; ");
+        let doing: Vec<String> =
+            meter.held_back().into_iter().chain(meter.activity.iter().map(|a| a.text.clone())).collect();
+        let doing = doing.join("; ");
         self.doing.set_message(cut(&doing, SHOWN_DOING));
     }
 }
@@ -323,6 +334,21 @@ mod tests {
         }
         assert!((meter.reading(at(30)).points_per_second - 40.0).abs() < 1e-9);
         assert!((meter.reading(at(130)).points_per_second).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_line_says_that_the_sweep_is_held_back_and_guesses_no_time() {
+        let began = Instant::now();
+        let mut meter = Meter::new(Work::default());
+        meter.update(began, state(1, 0, &[]));
+        let mut paused = state(1, 500, &[]);
+        let sweep = paused.sweep.as_mut().unwrap();
+        (sweep.state, sweep.name, sweep.failed) = ("paused".to_owned(), "depth".to_owned(), 0);
+        meter.update(began + Duration::from_secs(4), paused);
+        let line = meter.line(began + Duration::from_secs(4));
+        let expected =
+            "paused (`transect resume depth` lets it go on), trained 1 of 4, points 500 of 1,000, 125 points/s";
+        assert_eq!(line, expected);
     }
 
     #[test]

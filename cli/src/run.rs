@@ -170,6 +170,9 @@ async fn begin(
     let (runs, lines) = (counted(sweep.runs, "run"), counted(u64::from(plan.probe_jobs), "line"));
     let points = counted(sweep.points_expected, "point");
     output.note(&format!("sweep {name} ({id}): {runs}, {lines}, {points}; {} jobs to do", left(&sweep)));
+    if sweep.state == "paused" {
+        output.warning(&format!("{name} is paused: nothing begins until `transect resume {name}`"));
+    }
     Ok(Begun { work: Work::from(&plan), sweep })
 }
 

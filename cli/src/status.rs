@@ -56,13 +56,12 @@ async fn read(
     client: &mut SweepServiceClient<Channel>,
     sweep: Option<String>,
 ) -> Result<(pb::Sweep, Vec<pb::JobTotals>, Vec<pb::Job>), Failure> {
-    let sweep = match sweep {
-        Some(sweep) => sweep,
-        None => {
-            let newest = newest(client, 1).await?.pop();
-            let none = "no sweep was submitted yet: `transect run SWEEP.toml` begins";
-            newest.ok_or_else(|| Failure::NotFound(none.to_owned()))?.sweep_id
-        }
+    let sweep = if let Some(sweep) = sweep {
+        sweep
+    } else {
+        let newest = newest(client, 1).await?.pop();
+        let none = "no sweep was submitted yet: `transect run SWEEP.toml` begins";
+        newest.ok_or_else(|| Failure::NotFound(none.to_owned()))?.sweep_id
     };
     let answer = client.get(pb::GetRequest { sweep }).await?.into_inner();
     let sweep = answer.sweep.unwrap_or_default();

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use transect_common::pb;
 use transect_coordinator::security::{NewToken, Scope, Scopes, Secret};
-use transect_coordinator::store::{SqliteStore, StoreError, Terms, Timestamp, Tokens};
+use transect_coordinator::store::{Store, StoreError, Terms, Timestamp};
 
 use crate::args::Global;
 use crate::connect::{Need, Session};
@@ -76,7 +77,7 @@ enum Place {
     /// Behind a coordinator.
     There(Box<Session>),
     /// In a store that is opened here.
-    Here(Box<dyn Tokens>),
+    Here(Arc<dyn Store>),
 }
 
 impl Place {
@@ -85,8 +86,9 @@ impl Place {
             return Ok(Self::There(Box::new(Session::open(global, Need::Database).await?)));
         }
         let home = transect_coordinator::home::Home::open(&global.home).map_err(anyhow::Error::from)?;
-        let store = SqliteStore::open(&home.database(), Terms::default()).await.map_err(anyhow::Error::from)?;
-        Ok(Self::Here(Box::new(store)))
+        let place = global.store_place()?;
+        let store = Box::pin(place.open(&home.database(), Terms::default())).await.map_err(anyhow::Error::from)?;
+        Ok(Self::Here(store))
     }
 
     async fn close(self) {

@@ -70,3 +70,21 @@ fn a_token_is_not_sent_in_plain_text_nor_repeated_when_it_is_none() {
     assert_eq!(wrong.code, 2);
     assert!(!wrong.stderr.contains("hunter2") && wrong.stderr.contains("wrong.token"), "{}", wrong.stderr);
 }
+
+#[test]
+fn a_store_elsewhere_is_named_and_a_password_is_neither_taken_from_the_command_line_nor_repeated() {
+    let bench = Bench::new();
+    let place = format!("sqlite:{}", bench.path("elsewhere.db").display());
+    bench.ok(&["--store", &place, "token", "create", "ci", "--scope", "read"]);
+    assert!(bench.path("elsewhere.db").exists() && !bench.path(".transect/transect.db").exists());
+    let listed = bench.command(&["--json", "token", "list"]).env("TRANSECT_STORE", &place).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("\"ci\""));
+
+    let seen = bench.command(&["--store", "postgres://u:hush@127.0.0.1:1/d", "token", "list"]).output().unwrap();
+    assert_eq!(seen.status.code(), Some(2));
+    let wrong = bench.command(&["token", "list"]).env("TRANSECT_STORE", "postgress://u:hush@h/d").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    for output in [seen, wrong] {
+        assert!(!String::from_utf8(output.stderr).unwrap().contains("hush"));
+    }
+}

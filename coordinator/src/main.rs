@@ -26,7 +26,7 @@ struct Options {
     /// Database, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, a file in the home folder. A URL with a password
     /// belongs into the variable or into a file (--store-file), since everybody sees a command line
     #[arg(long, env = "TRANSECT_STORE", hide_env_values = true, value_name = "URL")]
-    store: Option<StorePlace>,
+    store: Option<String>,
     /// File that holds what --store would say
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     store_file: Option<PathBuf>,
@@ -178,18 +178,21 @@ fn tell_systemd(state: NotifyState<'_>) {
 }
 
 /// Where the database is. A password on the command line would be seen by everybody on this machine.
-fn store_place(given: Option<StorePlace>, file: Option<&Path>) -> anyhow::Result<StorePlace> {
+fn store_place(given: Option<String>, file: Option<&Path>) -> anyhow::Result<StorePlace> {
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         return text.parse().with_context(|| file.display().to_string());
     }
     let on_the_line = std::env::args().any(|word| word.starts_with("--store"));
-    match given {
-        Some(place) if on_the_line && place.holds_a_secret() => bail!(
+    let Some(given) = given else { return Ok(StorePlace::Home) };
+    // What cannot be read is not repeated: it may hold a password.
+    let place: StorePlace = given.parse().context("--store or TRANSECT_STORE")?;
+    if on_the_line && place.holds_a_secret() {
+        bail!(
             "the password in --store is seen by everybody who lists processes; put the URL into TRANSECT_STORE or a file (--store-file)"
-        ),
-        given => Ok(given.unwrap_or_default()),
+        );
     }
+    Ok(place)
 }
 
 /// What is not text cannot be a setting.

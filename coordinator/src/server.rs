@@ -117,7 +117,7 @@ pub async fn start(config: Config) -> Result<Coordinator, StartError> {
     let keeps_elsewhere = artifacts.is_some();
     let location = artifacts.unwrap_or_else(|| Location::Folder(home.artifacts()));
     let artifacts = Artifacts::open(location, &home.artifacts().join("tmp")).await?;
-    let store = place.open(&home.database(), Terms { lease, max_attempts }).await?;
+    let store = Box::pin(place.open(&home.database(), Terms { lease, max_attempts })).await?;
     store.resume(SystemTime::now().into()).await?;
     let address = grpc.local_addr().map_err(|source| bind_error("gRPC", listen, "--listen", source))?;
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());

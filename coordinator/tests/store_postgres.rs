@@ -398,7 +398,6 @@ async fn no_statement_scans_what_grows() {
         "hand_over_jobs",
         "insert_totals",
         "ping",
-        "rehome_jobs",
         "requeue_sources",
         "retry_jobs",
         "sweep_ids",

@@ -140,6 +140,33 @@ INNER JOIN jobs AS j ON j.id = sj.job
 INNER JOIN runs AS r ON r.id = j.run
 GROUP BY sj.sweep, j.kind, r.model;
 
+-- All jobs, counted by kind, each once however many sweeps need it; kept likewise. New jobs are added by the submission that
+-- stores them.
+CREATE TABLE job_totals (
+    kind      word   NOT NULL,
+    shard     bigint NOT NULL,
+    queued    bigint NOT NULL,
+    leased    bigint NOT NULL,
+    done      bigint NOT NULL,
+    failed    bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    points    bigint NOT NULL,
+    PRIMARY KEY (kind, shard)
+) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+INSERT INTO job_totals (kind, shard, queued, leased, done, failed, cancelled, points)
+SELECT
+    kind,
+    0,
+    count(*) FILTER (WHERE state = 'queued'),
+    count(*) FILTER (WHERE state = 'leased'),
+    count(*) FILTER (WHERE state = 'done'),
+    count(*) FILTER (WHERE state = 'failed'),
+    count(*) FILTER (WHERE state = 'cancelled'),
+    sum(points)
+FROM jobs
+GROUP BY kind;
+
 -- Every change of jobs is counted in each sweep that needs them, once for each statement. A sweep that is being submitted
 -- has no totals yet; they are the last that its submission writes. Each server process has a shard, so that two seldom wait
 -- for each other, and takes rows in the order of their key, so that neither waits for ever.
@@ -193,6 +220,30 @@ BEGIN
         cost_done = t.cost_done + excluded.cost_done,
         seconds = t.seconds + excluded.seconds,
         last_finished_at = greatest(t.last_finished_at, excluded.last_finished_at);
+
+    INSERT INTO job_totals AS t (kind, shard, queued, leased, done, failed, cancelled, points)
+    SELECT
+        n.kind,
+        1 + pg_backend_pid() % 64,
+        sum((n.state = 'queued')::int - (o.state = 'queued')::int),
+        sum((n.state = 'leased')::int - (o.state = 'leased')::int),
+        sum((n.state = 'done')::int - (o.state = 'done')::int),
+        sum((n.state = 'failed')::int - (o.state = 'failed')::int),
+        sum((n.state = 'cancelled')::int - (o.state = 'cancelled')::int),
+        sum(n.points - o.points)
+    FROM new_jobs AS n
+    INNER JOIN old_jobs AS o ON o.id = n.id
+    WHERE n.state <> o.state OR n.points <> o.points
+    GROUP BY n.kind
+    ORDER BY n.kind
+    ON CONFLICT (kind, shard) DO UPDATE
+    SET
+        queued = t.queued + excluded.queued,
+        leased = t.leased + excluded.leased,
+        done = t.done + excluded.done,
+        failed = t.failed + excluded.failed,
+        cancelled = t.cancelled + excluded.cancelled,
+        points = t.points + excluded.points;
 
     -- A finished sweep is at work again as soon as one of its jobs is queued.
     UPDATE sweeps AS s

@@ -150,6 +150,33 @@ INNER JOIN jobs AS j ON j.id = sj.job
 INNER JOIN runs AS r ON r.id = j.run
 GROUP BY sj.sweep, j.kind, r.model;
 
+-- All jobs, counted by kind, each once however many sweeps need it; kept likewise. New jobs are added by the submission that
+-- stores them.
+CREATE TABLE job_totals (
+    kind      TEXT    NOT NULL,
+    shard     INTEGER NOT NULL,
+    queued    INTEGER NOT NULL,
+    leased    INTEGER NOT NULL,
+    done      INTEGER NOT NULL,
+    failed    INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    points    INTEGER NOT NULL,
+    PRIMARY KEY (kind, shard)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO job_totals (kind, shard, queued, leased, done, failed, cancelled, points)
+SELECT
+    kind,
+    0,
+    count(*) FILTER (WHERE state = 'queued'),
+    count(*) FILTER (WHERE state = 'leased'),
+    count(*) FILTER (WHERE state = 'done'),
+    count(*) FILTER (WHERE state = 'failed'),
+    count(*) FILTER (WHERE state = 'cancelled'),
+    sum(points)
+FROM jobs
+GROUP BY kind;
+
 -- Every change of a job is counted in each sweep that needs it. A sweep that is being submitted has no totals yet; they
 -- are the last that its submission writes.
 CREATE TRIGGER count_job_changes AFTER UPDATE OF state, points ON jobs
@@ -178,6 +205,15 @@ BEGIN
         AND kind = new.kind
         AND model = (SELECT r.model FROM runs AS r WHERE r.id = new.run)
         AND shard = 0;
+    UPDATE job_totals
+    SET
+        queued = queued + (new.state = 'queued') - (old.state = 'queued'),
+        leased = leased + (new.state = 'leased') - (old.state = 'leased'),
+        done = done + (new.state = 'done') - (old.state = 'done'),
+        failed = failed + (new.state = 'failed') - (old.state = 'failed'),
+        cancelled = cancelled + (new.state = 'cancelled') - (old.state = 'cancelled'),
+        points = points + new.points - old.points
+    WHERE kind = new.kind AND shard = 0;
 END;
 
 -- A finished sweep is at work again as soon as one of its jobs is queued.

@@ -173,6 +173,9 @@ fn explained(said: &str) -> Option<String> {
         "the coordinator's certificate is not valid yet; check the clocks of both machines"
     } else if has("not valid for name") || has("NotValidForName") {
         "the coordinator's certificate is for another host name; use the name that it was made for"
+    } else if has("CaUsedAsEndEntity") {
+        "the coordinator shows the certificate of an authority itself (as `openssl req -x509` makes them); it needs one that \
+         the authority signed (docs/security.md)"
     } else if has("UnknownIssuer") || has("BadSignature") || has("unknown issuer") {
         "the coordinator's certificate is from an authority that is not trusted here; name the right one with --tls-ca"
     } else if has("InvalidContentType") || has("corrupt message") {
@@ -233,6 +236,7 @@ mod tests {
         for (said, words) in [
             ("x: invalid peer certificate: certificate expired: verification time 3 (UNIX)", "has expired"),
             ("invalid peer certificate: UnknownIssuer", "--tls-ca"),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "of an authority itself"),
             ("invalid peer certificate: certificate not valid for name \"a\"; only b", "another host name"),
             ("connection error: received fatal alert: CertificateRequired", "--tls-client-cert and"),
             ("received fatal alert: UnknownCA", "this client's"),

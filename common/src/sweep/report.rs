@@ -9,6 +9,10 @@ use super::{Diagnostic, SweepErrors};
 const MOST: usize = 50;
 /// Most mistakes that are looked at: a file can hold a million.
 const ENOUGH: usize = 10_000;
+/// Longest key or sentence about a mistake, in characters: a value that is repeated in it can be as long as the file.
+const LONGEST: usize = 800;
+/// Of these, so many come from its end, where it says what would be right.
+const LAST: usize = 300;
 
 /// A sweep file's text and where its lines begin.
 #[derive(Debug, Clone)]
@@ -33,6 +37,17 @@ impl Source {
         let part = parts.iter().rev().find(|part| part.at <= at).unwrap_or(&parts[0]);
         (part.name.to_owned(), (line - line_of(part.at) + 1) as u32, column as u32)
     }
+}
+
+/// A text without its middle where it is too long.
+fn shortened(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return text.to_owned();
+    }
+    let first: String = text.chars().take(LONGEST - LAST).collect();
+    let last: String = text.chars().skip(count - LAST).collect();
+    format!("{first} ... {last}")
 }
 
 /// Mistakes found so far.
@@ -67,7 +82,7 @@ impl Report {
         let left_out = self.found.len().saturating_sub(MOST);
         let diagnostic = |(at, key, message): &(usize, String, String)| {
             let (file, line, column) = source.location(*at);
-            Diagnostic { file, line, column, key: key.clone(), message: message.clone() }
+            Diagnostic { file, line, column, key: shortened(key), message: shortened(message) }
         };
         let mut listed: Vec<_> = self.found.iter().take(MOST).map(diagnostic).collect();
         if left_out > 0 {

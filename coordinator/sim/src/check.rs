@@ -12,8 +12,8 @@ use transect_coordinator::store::{
 pub enum Write<'a> {
     /// A lease was asked for.
     Lease(i64, Option<&'a Lease>),
-    /// Heartbeats, with what is to be stopped.
-    Heartbeat(&'a [JobProgress], &'a [JobAttempt]),
+    /// A worker's heartbeat, with what is to be stopped.
+    Heartbeat(i64, &'a [JobProgress], &'a [JobAttempt]),
     /// A report, with its answer.
     Report(i64, &'a [ReportRow], &'a Reported),
     /// A worker left.
@@ -79,7 +79,7 @@ impl Checker {
         must!(before.jobs.keys().all(|id| after.jobs.contains_key(id)), "a job is gone");
         match write {
             Write::Lease(worker, lease) => self.of_lease(*worker, *lease, now, before, after),
-            Write::Heartbeat(jobs, stop) => of_heartbeat(jobs, stop, now, before, after),
+            Write::Heartbeat(worker, jobs, stop) => of_heartbeat(*worker, jobs, stop, now, before, after),
             Write::Report(worker, rows, answer) => self.of_report(*worker, rows, answer, before, after),
             Write::Leave(worker) => {
                 let held = after.jobs.values().any(|job| job.state == JobState::Leased && job.worker == Some(*worker));
@@ -168,7 +168,7 @@ impl Checker {
             let id = row.job.job.0;
             let Some(job) = after.jobs.get(&id) else { return Err(format!("rows of job {id}, which is not there")) };
             let old = &before.jobs[&id];
-            let holds = old.state == JobState::Leased && old.attempt == row.job.attempt.0;
+            let holds = is_held(old, row.job, worker);
             match &row.row {
                 Row::Point(point) => {
                     let stored = job.points.contains_key(&(point.split.name(), point.index));
@@ -190,6 +190,11 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// What holds of a store at any moment.
+pub fn sound(sight: &Sight) -> Result<(), String> {
+    sight.jobs.iter().try_for_each(|(id, job)| of_job(*id, job, sight))
 }
 
 /// What holds of a job at any moment.
@@ -235,15 +240,16 @@ fn of_change(write: &Write<'_>, id: i64, old: &SeenJob, new: &SeenJob) -> Checke
     for (place, loss) in &old.points {
         must!(new.points.get(place) == Some(loss), "point {place:?} of job {id} is lost or changed");
     }
-    if let Write::Report(_, rows, _) = write {
-        let own = |row: &&ReportRow| row.job.job.0 == id && row.job.attempt.0 == old.attempt;
+    if let Write::Report(worker, rows, _) = write {
+        let is_holder = old.worker == Some(*worker);
+        let own = |row: &&ReportRow| is_holder && row.job.job.0 == id && row.job.attempt.0 == old.attempt;
         let own: Vec<&ReportRow> = rows.iter().filter(own).collect();
         let changes =
             (new.state, new.points.len(), &new.checkpoints) != (old.state, old.points.len(), &old.checkpoints);
         let waits = old.state != JobState::Leased && new.state == JobState::Failed && new.blocked_by.is_some();
         must!(
             !changes || waits || (old.state == JobState::Leased && !own.is_empty()),
-            "a stale attempt wrote to job {id}"
+            "a stale attempt, or a worker that does not hold it, wrote to job {id}"
         );
         let ends = own.iter().any(|row| matches!(row.row, Row::Done { .. }));
         must!(
@@ -260,11 +266,22 @@ fn of_change(write: &Write<'_>, id: i64, old: &SeenJob, new: &SeenJob) -> Checke
     Ok(())
 }
 
-fn of_heartbeat(jobs: &[JobProgress], stop: &[JobAttempt], now: Timestamp, before: &Sight, after: &Sight) -> Checked {
+/// Whether a worker held this lease.
+fn is_held(job: &SeenJob, lease: JobAttempt, worker: i64) -> bool {
+    job.state == JobState::Leased && job.attempt == lease.attempt.0 && job.worker == Some(worker)
+}
+
+fn of_heartbeat(
+    worker: i64,
+    jobs: &[JobProgress],
+    stop: &[JobAttempt],
+    now: Timestamp,
+    before: &Sight,
+    after: &Sight,
+) -> Checked {
     for said in jobs {
         let id = said.job.job.0;
-        let old = &before.jobs[&id];
-        let holds = old.state == JobState::Leased && old.attempt == said.job.attempt.0;
+        let holds = is_held(&before.jobs[&id], said.job, worker);
         must!(
             holds != stop.contains(&said.job),
             "job {id}, attempt {}: held {holds}, and told otherwise",

@@ -17,4 +17,5 @@ mod user;
 mod worker;
 mod world;
 
+pub use check::sound;
 pub use history::{Outcome, play};

@@ -89,7 +89,7 @@ impl Watched {
                     format_args!("{count} rows of {jobs} by w-{worker}, {ends} ends, {refused} refused").to_string();
                 self.sim.say("store", format_args!("{what}"));
             }
-            Write::Heartbeat(_, stop) if !stop.is_empty() => {
+            Write::Heartbeat(_, _, stop) if !stop.is_empty() => {
                 self.sim.say("store", format_args!("tells to stop {}", named(&mut stop.iter().copied())));
             }
             Write::Expire(lost) if !lost.is_empty() => {
@@ -282,7 +282,9 @@ impl Store for Watched {
         draining: bool,
         now: Timestamp,
     ) -> Result<Vec<JobAttempt>> {
-        watched!(self, now, self.memory.heartbeat(worker, jobs, draining, now), |stop| Write::Heartbeat(jobs, stop))
+        watched!(self, now, self.memory.heartbeat(worker, jobs, draining, now), |stop| Write::Heartbeat(
+            worker.0, jobs, stop
+        ))
     }
 
     async fn report(&self, worker: WorkerId, rows: Vec<ReportRow>, now: Timestamp) -> Result<Reported> {

@@ -160,16 +160,42 @@ impl Process {
         for job in &lease.jobs {
             let attempt = pb::JobAttempt { job_id: job.job_id, attempt: job.attempt };
             lock(&self.held).insert((job.job_id, job.attempt), attempt);
+            self.world.was_given(attempt);
         }
         for job in &lease.jobs {
             if self.is_leaving() {
                 return;
             }
+            self.meddle().await;
             if job.line_spec.is_empty() {
                 self.train(&lease, job).await;
             } else {
                 self.measure(&lease, job).await;
             }
+        }
+    }
+
+    /// A worker gone wrong: it takes a lease for its own that is another's, or over, extends it and says that the job
+    /// has ended.
+    async fn meddle(&self) {
+        if !self.world.is_rough() || !self.world.sim.chance(60) {
+            return;
+        }
+        let Some(job) = self.world.some_lease().filter(|job| !self.holds(job)) else { return };
+        self.say(format_args!("takes {}#{} for its own", job.job_id, job.attempt));
+        let (worker_id, _) = self.terms().await;
+        let mut client = self.world.workers(self.machine.group);
+        let jobs = vec![pb::JobProgress { job: Some(job), ..Default::default() }];
+        let beat = pb::HeartbeatRequest { worker_id: worker_id.clone(), jobs, draining: false };
+        // Whether it is told to stop or is not heard, it goes on.
+        let _ = self.world.call(client.heartbeat(beat)).await;
+        let failed = pb::FailedRow { class: "run".to_owned(), message: "not its own".to_owned() };
+        let row = if self.world.sim.chance(500) { Row::Failed(failed) } else { done_row() };
+        let row = pb::ReportRequest { worker_id, job: Some(job), row: Some(row) };
+        if let Ok(answer) = self.world.call(client.report(tokio_stream::iter([row]))).await
+            && answer.refused.iter().any(|refusal| refusal.reason != "stale")
+        {
+            self.world.sim.fail(format!("a row for job {}, not held, is looked at", job.job_id));
         }
     }
 

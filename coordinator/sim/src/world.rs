@@ -1,9 +1,10 @@
 //! What everybody in a history shares.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tonic::Status;
+use transect_common::pb::JobAttempt;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 use transect_common::pb::worker_service_client::WorkerServiceClient;
 
@@ -28,6 +29,8 @@ pub struct World {
     pub store: Watched,
     /// The artifact store.
     pub blobs: Blobs,
+    /// Leases that workers have had, oldest first.
+    given: Arc<Mutex<Vec<JobAttempt>>>,
     is_rough: Arc<AtomicBool>,
 }
 
@@ -35,7 +38,7 @@ impl World {
     /// A world in which nothing goes wrong yet.
     pub fn new(sim: Sim, store: Watched) -> Self {
         let network = Network::new(sim.clone());
-        Self { sim, network, store, blobs: Blobs::default(), is_rough: Arc::default() }
+        Self { sim, network, store, blobs: Blobs::default(), given: Arc::default(), is_rough: Arc::default() }
     }
 
     /// Whether things go wrong now.
@@ -48,6 +51,18 @@ impl World {
         self.is_rough.store(is_rough, Ordering::Relaxed);
         self.network.set_rough(is_rough);
         self.store.set_rough(is_rough);
+    }
+
+    /// Notes a lease, so that a worker gone wrong can take it for its own.
+    pub fn was_given(&self, job: JobAttempt) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+    }
+
+    /// One of the last leases that anybody was given.
+    pub fn some_lease(&self) -> Option<JobAttempt> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let back = self.sim.between(1, 10) as usize;
+        given.len().checked_sub(back).map(|place| given[place])
     }
 
     /// The worker service of some coordinator.

@@ -72,7 +72,8 @@ async fn receive(
             let _ = told.send(Told::Discard).await;
             return Err(wrong);
         }
-        have += request.chunk.len() as u64;
+        // The writer refuses an offset that it does not have.
+        have = have.saturating_add(request.chunk.len() as u64);
         if told.send(Told::Chunk(request.chunk)).await.is_err() {
             // The writer has given up; its error says why.
             return Ok(());

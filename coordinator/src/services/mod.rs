@@ -10,6 +10,7 @@ mod plan;
 mod reports;
 pub mod sweeps;
 mod translate;
+mod waiting;
 mod watch;
 pub mod workers;
 

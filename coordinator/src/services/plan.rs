@@ -1,6 +1,7 @@
 //! From a sweep file's text to runs and lines, and what they would cost.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use tonic::Status;
 use transect_common::data::{DataSpec, Split};
@@ -8,10 +9,13 @@ use transect_common::digest::{LineDigest, RunDigest};
 use transect_common::line::LineSpec;
 use transect_common::pb;
 use transect_common::run::{Origin, RunSpec};
-use transect_common::sweep::{Expansion, Import, SweepFile};
+use transect_common::sweep::{ExpandedRun, Expansion, Import, SweepFile};
 
 use super::Shared;
 use crate::status::wrong_sweep;
+
+/// Lines that are looked up together.
+const LOOKUP: usize = 1000;
 
 /// Reads a sweep file and expands it with the imports that it names.
 pub async fn expand(shared: &Shared, text: String) -> Result<Expansion, Status> {
@@ -40,18 +44,61 @@ async fn read(shared: &Shared, text: String) -> Result<(SweepFile, BTreeMap<Stri
 /// Says what `expansion` would do, given what is stored.
 pub async fn plan(shared: &Shared, expansion: Expansion) -> Result<pb::PlanResponse, Status> {
     let digests: Vec<RunDigest> = expansion.runs.iter().map(|run| run.digest.clone()).collect();
-    let lines: Vec<(RunDigest, LineDigest)> =
-        expansion.runs.iter().flat_map(|r| r.lines.iter().map(|line| (r.digest.clone(), line.digest()))).collect();
     let trained = shared.store.trained(&digests).await?;
-    let measured = shared.store.measured(&lines).await?;
-    shared.compute(move || describe(&expansion, &trained, &measured)).await
+    let expansion = Arc::new(expansion);
+    let of = expansion.clone();
+    let (mut plan, lines) = shared.compute(move || (describe(&of, &trained), line_digests(&of))).await?;
+    // A sweep may have a million lines: they are looked up a few at a time.
+    let mut some: Vec<(usize, usize)> = Vec::with_capacity(LOOKUP);
+    for (place, run) in expansion.runs.iter().enumerate() {
+        for line in 0..run.lines.len() {
+            some.push((place, line));
+            if some.len() == LOOKUP {
+                add_lines(shared, &expansion, &lines, &mut some, &mut plan).await?;
+            }
+        }
+    }
+    add_lines(shared, &expansion, &lines, &mut some, &mut plan).await?;
+    Ok(plan)
 }
 
-fn describe(
+/// Adds the lines at `places` (run and line) to the plan, and forgets the places.
+async fn add_lines(
+    shared: &Shared,
     expansion: &Expansion,
-    trained: &HashSet<RunDigest>,
-    measured: &HashSet<(RunDigest, LineDigest)>,
-) -> pb::PlanResponse {
+    lines: &[Arc<[LineDigest]>],
+    places: &mut Vec<(usize, usize)>,
+    plan: &mut pb::PlanResponse,
+) -> Result<(), Status> {
+    let key = |&(run, line): &(usize, usize)| (expansion.runs[run].digest.clone(), lines[run][line].clone());
+    let keys: Vec<(RunDigest, LineDigest)> = places.iter().map(key).collect();
+    let measured = shared.store.measured(&keys).await?;
+    for ((run, line), key) in places.drain(..).zip(&keys) {
+        let (run, line) = (&expansion.runs[run], &expansion.runs[run].lines[line]);
+        plan.probe_jobs += 1;
+        plan.points += line.points();
+        if measured.contains(key) {
+            plan.probe_jobs_done += 1;
+        } else {
+            plan.probe_images += probe_images(&run.spec.data, line);
+        }
+    }
+    Ok(())
+}
+
+/// The digests of every run's lines. Runs of one model mostly share their lines, and a line's canonical form is long: it is
+/// made once.
+fn line_digests(expansion: &Expansion) -> Vec<Arc<[LineDigest]>> {
+    let mut known: HashMap<*const LineSpec, Arc<[LineDigest]>> = HashMap::new();
+    let digests = |run: &ExpandedRun| {
+        let digests = known.entry(run.lines.as_ptr());
+        digests.or_insert_with(|| run.lines.iter().map(LineSpec::digest).collect()).clone()
+    };
+    expansion.runs.iter().map(digests).collect()
+}
+
+/// What the runs would do, without their lines.
+fn describe(expansion: &Expansion, trained: &HashSet<RunDigest>) -> pb::PlanResponse {
     let axes = expansion.axes.iter().map(|axis| pb::Axis {
         setting: axis.setting.clone(),
         values: axis.values.iter().map(ToString::to_string).collect(),
@@ -64,15 +111,6 @@ fn describe(
         if !done {
             plan.checkpoint_bytes += checkpoint_bytes(&run.spec);
             plan.training_images += training_images(&run.spec);
-        }
-        for line in run.lines.iter() {
-            plan.probe_jobs += 1;
-            plan.points += line.points();
-            if measured.contains(&(run.digest.clone(), line.digest())) {
-                plan.probe_jobs_done += 1;
-            } else {
-                plan.probe_images += probe_images(&run.spec.data, line);
-            }
         }
         plan.runs.push(pb::PlannedRun {
             run: run.digest.to_string(),

@@ -63,7 +63,8 @@ impl Watcher {
     async fn read(&mut self) -> Result<pb::WatchResponse, Status> {
         let sweep = self.shared.store.sweep(self.sweep).await?;
         let activity = self.shared.store.activity(self.sweep).await?;
-        self.is_over = sweep.state != SweepState::Running;
+        // One that is held back goes on when it is let go.
+        self.is_over = !matches!(sweep.state, SweepState::Running | SweepState::Paused);
         let activity = activity.into_iter().map(translate::activity).collect();
         Ok(pb::WatchResponse { sweep: Some(translate::sweep(sweep)), activity })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 use transect_common::digest::RunDigest;
@@ -15,6 +15,7 @@ use transect_common::pb;
 use transect_common::pb::worker_service_server::WorkerService;
 
 use super::reports::{self, Rows, job_attempt};
+use super::waiting::Waiting;
 use super::{Shared, translate};
 use crate::security::Principal;
 use crate::status::{cut, invalid, stopping};
@@ -27,10 +28,6 @@ const MAX_JOBS: u32 = 1000;
 const MAX_REPORT: usize = 10_000;
 /// Most bytes of a report: it is held in memory until it is complete.
 const MAX_REPORT_BYTES: usize = 16 << 20;
-/// A waiting worker asks again at most, and at least, this often: many may wait for one change, and a back-off ends
-/// without one.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
-const MOST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest texts of a worker about itself that are kept, in bytes.
 const MAX_TEXT: usize = 256;
 
@@ -38,29 +35,54 @@ const MAX_TEXT: usize = 256;
 #[derive(Debug)]
 pub struct Service {
     shared: Shared,
+    /// Only saves looks that would find nothing.
+    waiting: Waiting,
 }
 
 impl Service {
     /// Serves the workers of `shared`.
     pub fn new(shared: Shared) -> Self {
-        Self { shared }
+        Self { shared, waiting: Waiting::default() }
+    }
+
+    /// Looks for work.
+    async fn look(&self, wish: &LeaseWish) -> Result<Option<Lease>, Status> {
+        let (metrics, asked) = (&self.shared.metrics, Instant::now());
+        let lease = metrics.store("lease", self.shared.store.lease(wish.clone(), self.shared.now())).await?;
+        let kinds = lease.iter().flat_map(|lease| lease.jobs.iter().map(kind));
+        metrics.add_lease(kinds, asked.elapsed(), SystemTime::now());
+        Ok(lease)
     }
 
     /// Waits for work until `deadline`.
     async fn wait_for_work(&self, wish: LeaseWish, deadline: Instant) -> Result<Option<Lease>, Status> {
-        let mut changed = self.shared.store.changed();
+        let mut work = self.shared.store.work();
+        work.mark_unchanged();
+        let lease = self.look(&wish).await?;
+        if lease.is_some() {
+            return Ok(lease);
+        }
+        let _one = self.waiting.one();
         loop {
-            changed.mark_unchanged();
-            let (metrics, asked) = (&self.shared.metrics, Instant::now());
-            let lease = metrics.store("lease", self.shared.store.lease(wish.clone(), self.shared.now())).await?;
-            let kinds = lease.iter().flat_map(|lease| lease.jobs.iter().map(kind));
-            metrics.add_lease(kinds, asked.elapsed(), SystemTime::now());
-            if lease.is_some() || Instant::now() >= deadline {
+            // Either way it is time to look again: something happened, or nothing did for long.
+            let pause = timeout_at(deadline.min(Instant::now() + self.waiting.pause()), work.changed()).await;
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            let woken_at = *work.borrow_and_update();
+            let _turn = self.waiting.turn().await;
+            if pause.is_ok() && self.waiting.is_nothing_at(woken_at) {
+                continue;
+            }
+            let revision = *work.borrow();
+            if !self.shared.store.due(self.shared.now()).await? {
+                self.waiting.nothing_at(revision);
+                continue;
+            }
+            let lease = self.look(&wish).await?;
+            if lease.is_some() {
                 return Ok(lease);
             }
-            sleep(LEAST_PAUSE).await;
-            // Either way it is time to ask again.
-            let _ = timeout_at(deadline.min(Instant::now() + MOST_PAUSE), changed.changed()).await;
         }
     }
 }

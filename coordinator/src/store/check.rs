@@ -19,7 +19,6 @@ pub(super) enum JobSpec {
 pub(super) fn check(job: &JobSpec, row: &Row) -> Result<(), String> {
     match (job, row) {
         (JobSpec::Train(run), Row::Epoch(epoch)) => check_epoch(run, epoch),
-        (JobSpec::Train(_), Row::Snapshot(_)) => Ok(()),
         (JobSpec::Line(_), Row::Snapshot(_)) => Err("a line job has no snapshots".to_owned()),
         (JobSpec::Train(run), Row::Checkpoint { tag, .. }) => {
             if run.tags().contains(tag) {
@@ -33,7 +32,7 @@ pub(super) fn check(job: &JobSpec, row: &Row) -> Result<(), String> {
         (JobSpec::Line(line), Row::Measure { name, split, value }) => check_measure(line, name, *split, *value),
         (JobSpec::Train(_), Row::Measure { .. }) => Err("a training job has no measures".to_owned()),
         (_, Row::Done { seconds, .. }) => not_negative("seconds", *seconds),
-        (_, Row::Failed { .. }) => Ok(()),
+        (JobSpec::Train(_), Row::Snapshot(_)) | (_, Row::Failed { .. }) => Ok(()),
         (JobSpec::Train(_), Row::Point(_)) => Err("a training job has no points".to_owned()),
         (JobSpec::Line(_), Row::Epoch(_)) => Err("a line job has no epochs".to_owned()),
         (JobSpec::Line(_), Row::Checkpoint { .. }) => Err("a line job has no checkpoints".to_owned()),

@@ -178,8 +178,8 @@ pub trait Store: Tokens {
     async fn register(&self, info: WorkerInfo, now: Timestamp) -> Result<WorkerId>;
 
     /// Leases ready lines of one of the runs that the worker holds, or else of another, or else a training job; the
-    /// oldest first. None when nothing is due: ask again when [`Store::changed`] says so and in any case after a second,
-    /// since back-offs end by themselves. `NotFound` for an unknown worker.
+    /// oldest first. None when nothing is due: ask again when [`Store::work`] says so and in any case after a while, since
+    /// back-offs end by themselves. `NotFound` for an unknown worker.
     async fn lease(&self, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>>;
 
     /// Extends leases and keeps how far each job is. Returns the jobs that are not this worker's any more.
@@ -220,11 +220,23 @@ pub trait Store: Tokens {
     /// How much there is.
     async fn counts(&self) -> Result<Counts>;
 
+    /// False when nothing can be leased now, by no worker whatever; true when something might. Cheaper than to ask for it.
+    async fn due(&self, now: Timestamp) -> Result<bool> {
+        let _ = now;
+        Ok(true)
+    }
+
     /// Cheapest sign of life: one read. For readiness checks.
     async fn ping(&self) -> Result<()>;
 
     /// A number that changes after every committed write of this process.
     fn changed(&self) -> watch::Receiver<u64>;
+
+    /// A number that changes when jobs may have come to be free for lease, by any process on this database; not when a
+    /// back-off ends by itself.
+    fn work(&self) -> watch::Receiver<u64> {
+        self.changed()
+    }
 
     /// A number that changes when jobs may have been taken from workers that hold them, by any process on this database.
     fn stops(&self) -> watch::Receiver<u64>;

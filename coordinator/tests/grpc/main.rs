@@ -10,5 +10,6 @@ mod process;
 mod reflection;
 mod server;
 mod sweeps;
+mod upgrade;
 mod watching;
 mod workers;

@@ -44,6 +44,26 @@ async fn a_watch_begins_at_once_shows_training_and_ends_with_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_watch_goes_on_while_its_sweep_is_paused() {
+    let server = Server::start().await;
+    let sweep = server.submit(SMALL).await.sweep_id;
+    server.sweeps().pause(pb::PauseRequest { sweep: sweep.clone() }).await.unwrap();
+    let mut stream = server.sweeps().watch(pb::WatchRequest { sweep: sweep.clone() }).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap().sweep.unwrap();
+    assert_eq!((first.state.as_str(), first.queued), ("paused", 4));
+
+    server.sweeps().resume(pb::ResumeRequest { sweep }).await.unwrap();
+    let then = stream.message().await.unwrap().expect("the stream goes on").sweep.unwrap();
+    assert_eq!((then.state.as_str(), then.queued), ("running", 4));
+    Worker::register(server.channel.clone()).await.finish_all().await;
+    let mut last = then;
+    while let Some(now) = stream.message().await.unwrap() {
+        last = now.sweep.unwrap();
+    }
+    assert_eq!((last.state.as_str(), last.done), ("done", 4));
+}
+
+#[tokio::test]
 async fn a_watch_ends_with_unavailable_when_the_coordinator_stops() {
     let server = Server::start().await;
     let sweep = server.submit(SMALL).await.sweep_id;

@@ -149,15 +149,22 @@ pub async fn numbers_of_every_size_survive_to_the_last_bit(world: World) {
     world.train_next(worker).await;
     let job = world.lease(worker).await.jobs.remove(0);
     // Among them some that SQLite reads wrongly from their decimal digits.
-    let losses = [7.268983611650721e-232, -2.5209670591306996e-166, 4.303521053315613e306, 0.1 + 0.2, 5e-324, f64::MAX];
+    let losses = [
+        7.268_983_611_650_721e-232,
+        -2.520_967_059_130_699_6e-166,
+        4.303_521_053_315_613e306,
+        0.1 + 0.2,
+        5e-324,
+        f64::MAX,
+    ];
     let places = [Split::Test, Split::Train].into_iter().flat_map(|split| (0..3).map(move |place| (split, place)));
     let rows = places.zip(losses).map(|((split, place), loss)| point_with(split, place, loss));
-    let measure = Row::Measure { name: "distance".into(), split: None, value: -2.5209670591306996e-166 };
+    let measure = Row::Measure { name: "distance".into(), split: None, value: -2.520_967_059_130_699_6e-166 };
     world.store_rows(worker, job.job, rows.chain([measure, done()]).collect()).await;
     let stored = world.store.points(sweep.id, None, 10).await.unwrap().rows;
     assert_eq!(stored.iter().map(|point| point.loss).collect::<Vec<_>>(), losses);
     let stored = world.store.measures(sweep.id, None, 10).await.unwrap().rows;
-    assert_eq!(stored[0].value, -2.5209670591306996e-166);
+    assert_eq!(stored[0].value, -2.520_967_059_130_699_6e-166);
 }
 
 pub async fn rows_around_an_end_are_judged_in_their_order(world: World) {

@@ -17,6 +17,7 @@ mod takeover;
 mod tokens;
 mod world;
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +59,8 @@ async fn sqlite() -> (World, tempfile::TempDir) {
     (World::new(Arc::new(store)), home)
 }
 
-async fn memory() -> (World, ()) {
-    (World::new(Arc::new(MemoryStore::new(terms()))), ())
+fn memory() -> Ready<(World, ())> {
+    ready((World::new(Arc::new(MemoryStore::new(terms()))), ()))
 }
 
 async fn postgres() -> (World, ()) {
@@ -164,10 +165,15 @@ conformance!(
         what_another_sweep_needs_goes_on_in_its_name,
         a_new_sweep_takes_over_what_is_held_back_or_less_urgent,
         a_job_that_is_retried_waits_in_the_name_of_a_sweep_that_goes_on,
+        retrying_a_paused_sweep_leaves_what_others_need_to_them,
+        what_comes_back_with_a_training_waits_in_the_name_of_a_sweep_that_goes_on,
         a_failed_job_goes_to_another_machine_for_a_while,
         a_failed_job_does_not_wait_for_others_for_ever,
         a_job_that_failed_on_the_only_machine_stays_there,
+        a_failed_job_is_left_only_to_machines_that_may_have_it,
+        workers_are_listed_by_what_they_can_be_given,
         a_worker_on_which_several_runs_fail_is_set_aside,
+        what_fails_of_one_run_counts_once_against_a_worker,
         a_success_or_time_ends_the_count_of_failures,
         a_draining_worker_is_given_nothing,
         near_its_end_a_worker_is_given_what_it_can_do,

@@ -163,6 +163,63 @@ pub async fn a_job_that_is_retried_waits_in_the_name_of_a_sweep_that_goes_on(wor
     assert_eq!(world.progress(&second).await.state, SweepState::Done);
 }
 
+pub async fn retrying_a_paused_sweep_leaves_what_others_need_to_them(world: World) {
+    let worker = world.worker().await;
+    let first = submit(&world, scheduled("first", &[0], Schedule::default())).await;
+    let second = submit(&world, scheduled("second", &[0], Schedule::default())).await;
+    world.fail_next(worker, ErrorClass::Run, "diverged").await;
+    world.store.pause(first.id, world.now()).await.unwrap();
+    assert_eq!(world.store.retry(first.id, Retry::default(), world.now()).await.unwrap(), 2);
+    let name = || Some("s-2 second".to_owned());
+    assert_eq!(waits_in(&world, &first).await, [name(), name()]);
+    world.work_it_all(worker).await;
+    assert_eq!(world.progress(&second).await.state, SweepState::Done);
+}
+
+pub async fn what_comes_back_with_a_training_waits_in_the_name_of_a_sweep_that_goes_on(world: World) {
+    let worker = world.worker().await;
+    let first = submit(&world, sweep("first", &[0], &["all"])).await;
+    let second = submit(&world, sweep("second", &[0], &["conv1"])).await;
+    let third = submit(&world, sweep("third", &[0], &["conv1"])).await;
+    world.fail_next(worker, ErrorClass::Run, "diverged").await;
+    world.store.pause(second.id, world.now()).await.unwrap();
+    assert_eq!(world.store.retry(first.id, Retry::default(), world.now()).await.unwrap(), 2);
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(waits_in(&world, &third).await, [name("s-1 first"), name("s-3 third")]);
+    world.work_it_all(worker).await;
+    assert_eq!(world.progress(&third).await.state, SweepState::Done);
+}
+
+pub async fn a_failed_job_is_left_only_to_machines_that_may_have_it(world: World) {
+    let (bad, other) = (worker_on(&world, "bad", "cuda:0").await, worker_on(&world, "good", "cpu").await);
+    let requires = Requires { device: Some("cuda".to_owned()), ..Requires::default() };
+    submit(&world, scheduled("first", &[0], Schedule { requires, ..Schedule::default() })).await;
+    world.fail_next(bad, ErrorClass::Machine, "killed").await;
+    world.wait(2);
+    assert_eq!(seed(&world, other).await, None, "it is no cuda device");
+    assert_eq!(seed(&world, bad).await, Some(0));
+}
+
+pub async fn workers_are_listed_by_what_they_can_be_given(world: World) {
+    let bad = worker_on(&world, "a-bad", "cpu").await;
+    submit(&world, scheduled("first", &[0, 1, 2, 3, 4], Schedule::default())).await;
+    fail(&world, bad, QUARANTINE_FAILURES).await;
+    let gone = worker_on(&world, "b-gone", "cpu").await;
+    world.store.leave(gone, world.now()).await.unwrap();
+    let draining = worker_on(&world, "c-draining", "cpu").await;
+    world.store.heartbeat(draining, &[], true, world.now()).await.unwrap();
+    worker_on(&world, "d-live", "cpu").await;
+    let listed = world.store.workers().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|worker| (worker.info.host.as_str(), worker.state)).collect();
+    let expected = [
+        ("d-live", WorkerState::Live),
+        ("c-draining", WorkerState::Draining),
+        ("a-bad", WorkerState::Quarantined),
+        ("b-gone", WorkerState::Gone),
+    ];
+    assert_eq!(listed, expected);
+}
+
 pub async fn a_failed_job_goes_to_another_machine_for_a_while(world: World) {
     let (bad, good) = (worker_on(&world, "bad", "cpu").await, worker_on(&world, "good", "cpu").await);
     submit(&world, scheduled("first", &[0], Schedule::default())).await;
@@ -216,6 +273,16 @@ pub async fn a_worker_on_which_several_runs_fail_is_set_aside(world: World) {
     assert!(seed(&world, next).await.is_some(), "the machine is released, whoever runs there now");
     let unknown = world.store.release_worker("nobody", world.now()).await.unwrap_err();
     assert!(matches!(unknown, StoreError::NotFound { what: "worker", .. }), "{unknown}");
+}
+
+pub async fn what_fails_of_one_run_counts_once_against_a_worker(world: World) {
+    let worker = worker_on(&world, "a", "cpu").await;
+    submit(&world, sweep("first", &[0], &["all", "conv1", "conv2", "fc1", "fc2"])).await;
+    world.train_next(worker).await;
+    world.wait(1);
+    fail(&world, worker, QUARANTINE_FAILURES + 1).await;
+    let shown = world.store.workers().await.unwrap().remove(0);
+    assert_eq!((shown.state, shown.failures, shown.quarantined_until), (WorkerState::Live, 1, None));
 }
 
 pub async fn a_success_or_time_ends_the_count_of_failures(world: World) {

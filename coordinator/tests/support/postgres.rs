@@ -18,7 +18,7 @@ pub struct Server {
     programs: PathBuf,
     /// The command that runs another as the server's user; empty where that is this one.
     owner: Vec<String>,
-    _input: ChildStdin,
+    input: ChildStdin,
 }
 
 /// Is held while the server, which runs as another user, has to be able to read what is there.
@@ -51,11 +51,12 @@ impl Server {
         let made = Command::new(&command[0]).args(&command[1..]).current_dir("/").output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let input = Self::serve(&folder, &programs, &owner);
-        let server = Self { folder, programs, owner, _input: input };
+        let server = Self { folder, programs, owner, input };
         server.wait_until_it_answers();
         server
     }
 
+    #[expect(clippy::zombie_processes, reason = "the shell ends by itself, when its input closes")]
     fn serve(folder: &Path, programs: &Path, owner: &[String]) -> ChildStdin {
         let mut command = Command::new("sh");
         command.args(["-c", RUN, "sh"]).args(owner).arg(programs.join("postgres")).arg("-D").arg(folder.join("data"));
@@ -78,7 +79,7 @@ impl Server {
         };
         while !answers() {
             let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(start.elapsed() < Duration::from_secs(60), "Postgres does not answer: {log}");
+            assert!(start.elapsed() < Duration::from_mins(1), "Postgres does not answer: {log}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -144,7 +145,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self._input.write_all(b"\n");
+        let _ = self.input.write_all(b"\n");
     }
 }
 

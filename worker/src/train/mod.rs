@@ -74,12 +74,11 @@ pub fn train_from(
     let mut learner = Learner::new(model, train)?;
     let mut report =
         Reporter::new(train, steps_per_epoch, ask, emit).after(from.as_ref().map_or(0.0, Snapshot::seconds));
-    let (mut state, mut place, mut meter) = match from {
-        Some(snapshot) => snapshot.restore(model, &mut learner),
-        None => {
-            let start = start(model.description(), init, train.seed.init, sources)?;
-            (State::new(&start, model.device()), Place::START, Meter::new(1, model.device()))
-        }
+    let (mut state, mut place, mut meter) = if let Some(snapshot) = from {
+        snapshot.restore(model, &mut learner)
+    } else {
+        let start = start(model.description(), init, train.seed.init, sources)?;
+        (State::new(&start, model.device()), Place::START, Meter::new(1, model.device()))
     };
     if place.step == 0 {
         report.test_score(place, model, &state, data)?;

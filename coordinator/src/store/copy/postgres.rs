@@ -1,5 +1,7 @@
 //! A Postgres database as one side of a copy.
 
+use std::fmt::Write as _;
+
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value as Json, json};
 use sqlx::postgres::{PgPool, PgRow};
@@ -154,8 +156,11 @@ fn as_json(value: Value) -> Json {
         Value::Real(number) => json!(if number > 0.0 { "Infinity" } else { "-Infinity" }),
         Value::Text(text) => Json::String(text),
         Value::Bytes(bytes) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            Json::String(format!("\\x{digits}"))
+            let mut digits = String::from("\\x");
+            for byte in bytes {
+                let _ = write!(digits, "{byte:02x}");
+            }
+            Json::String(digits)
         }
     }
 }

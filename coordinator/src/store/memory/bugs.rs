@@ -22,6 +22,8 @@ macro_rules! bugs {
 bugs!(
     /// Rows of any attempt are stored while the job is leased.
     NoFence => "fencing off",
+    /// Nobody looks who holds a lease.
+    AnyHolder => "another worker's lease written",
     /// A lease keeps the attempt that was.
     AttemptNotRaised => "attempt not raised",
     /// Heartbeats extend nothing.

@@ -110,6 +110,8 @@ pub(super) fn retry(state: &mut State, id: SweepId, which: Retry, now: Timestamp
             state.rehome(job);
         }
     }
+    state.adopt(id.0);
+    state.hand_over(id.0);
     Ok(queued)
 }
 

@@ -27,12 +27,14 @@ pub(super) fn heartbeat(
     touch(state, worker.0, Some(says), now);
     let until = now.plus(state.terms.lease);
     let (any_attempt, renews) = (state.has(Bug::HeartbeatIgnoresAttempt), !state.has(Bug::LeaseNotRenewed));
+    let any_holder = any_attempt || state.has(Bug::AnyHolder);
     let mut stop = vec![];
     for said in jobs {
         let held = state
             .jobs
             .get_mut(&said.job.job.0)
-            .filter(|job| job.state == JobState::Leased && (any_attempt || job.attempt == said.job.attempt.0));
+            .filter(|job| job.state == JobState::Leased && (any_attempt || job.attempt == said.job.attempt.0))
+            .filter(|job| any_holder || job.worker == Some(worker.0));
         let Some(job) = held else {
             stop.push(said.job);
             continue;

@@ -53,6 +53,10 @@ fn store(state: &mut State, worker: i64, row: &ReportRow, now: Timestamp) -> std
         return Err((RefusalReason::Unknown, format!("there is no job {id}")));
     };
     let is_own = job.attempt == row.job.attempt.0;
+    if is_own && job.worker.is_some_and(|holder| holder != worker) && !state.has(Bug::AnyHolder) {
+        let message = format!("attempt {} of job {id} is another worker's", job.attempt);
+        return Err((RefusalReason::Stale, message));
+    }
     let stale_done = state.has(Bug::StaleDone) && matches!(row.row, Row::Done { .. });
     let passes = is_own || ((state.has(Bug::NoFence) || stale_done) && row.job.attempt.0 < job.attempt);
     if job.state != JobState::Leased || !passes {

@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::AbortHandle;
 
+use super::beats::Beats;
 use super::listen::News;
 use crate::store::{Result, Terms};
 
@@ -41,7 +42,9 @@ pub(super) struct Db {
     pub(super) terms: Terms,
     /// Every connection but the one that listens.
     pub(super) readers: PgPool,
+    pub(super) beats: Beats,
     pub(super) changed: watch::Sender<u64>,
+    pub(super) work: watch::Sender<u64>,
     pub(super) stops: watch::Sender<u64>,
     pub(super) news: Arc<News>,
     /// Whoever waits for the graph within this process waits here, without a connection.
@@ -97,6 +100,12 @@ impl Db {
         self.changed.send_modify(|revision| *revision += 1);
         self.news.changed();
         Ok(())
+    }
+
+    /// Tells those who wait for work, here and elsewhere, that there may be some.
+    pub(super) fn freed(&self) {
+        self.work.send_modify(|revision| *revision += 1);
+        self.news.freed();
     }
 
     /// Tells those who wait that jobs were taken from their holders.

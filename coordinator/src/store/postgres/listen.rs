@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::db::sql;
 
 const CHANGED: &str = "transect_changed";
+const FREED: &str = "transect_freed";
 const STOPPED: &str = "transect_stopped";
 
 /// News is gathered for this long before it is told again.
@@ -29,17 +30,24 @@ pub(super) struct News {
     /// Who tells it: this open store, among all of them.
     own: String,
     changed: AtomicBool,
+    freed: AtomicBool,
     stopped: AtomicBool,
     any: Notify,
 }
 
 impl News {
     pub(super) fn new(own: String) -> Self {
-        Self { own, changed: AtomicBool::new(false), stopped: AtomicBool::new(false), any: Notify::new() }
+        let flag = || AtomicBool::new(false);
+        Self { own, changed: flag(), freed: flag(), stopped: flag(), any: Notify::new() }
     }
 
     pub(super) fn changed(&self) {
         self.changed.store(true, Ordering::Release);
+        self.any.notify_one();
+    }
+
+    pub(super) fn freed(&self) {
+        self.freed.store(true, Ordering::Release);
         self.any.notify_one();
     }
 
@@ -53,7 +61,7 @@ impl News {
 pub(super) async fn tell(pool: PgPool, news: Arc<News>) {
     loop {
         news.any.notified().await;
-        for (flag, channel) in [(&news.stopped, STOPPED), (&news.changed, CHANGED)] {
+        for (flag, channel) in [(&news.stopped, STOPPED), (&news.freed, FREED), (&news.changed, CHANGED)] {
             if flag.swap(false, Ordering::AcqRel)
                 && let Err(error) = sqlx::query(sql!("notify")).bind(channel).bind(&news.own).execute(&pool).await
             {
@@ -68,6 +76,7 @@ pub(super) async fn tell(pool: PgPool, news: Arc<News>) {
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) changed: watch::Sender<u64>,
+    pub(super) work: watch::Sender<u64>,
     pub(super) stops: watch::Sender<u64>,
 }
 
@@ -78,6 +87,7 @@ impl Waiting {
 
     fn wake_all(&self) {
         Self::wake(&self.changed);
+        Self::wake(&self.work);
         Self::wake(&self.stops);
     }
 }
@@ -87,7 +97,7 @@ pub(super) async fn listen(pool: PgPool, news: Arc<News>, waiting: Waiting) {
     let mut told = false;
     loop {
         match PgListener::connect_with(&pool).await {
-            Ok(mut listener) => match listener.listen_all([CHANGED, STOPPED]).await {
+            Ok(mut listener) => match listener.listen_all([CHANGED, FREED, STOPPED]).await {
                 Ok(()) => {
                     told = false;
                     // Whatever happened while nobody listened.
@@ -112,6 +122,7 @@ async fn hear(listener: &mut PgListener, news: &News, waiting: &Waiting) {
         match listener.try_recv().await {
             Ok(Some(heard)) if heard.payload() == news.own => {}
             Ok(Some(heard)) if heard.channel() == STOPPED => Waiting::wake(&waiting.stops),
+            Ok(Some(heard)) if heard.channel() == FREED => Waiting::wake(&waiting.work),
             Ok(Some(_)) => Waiting::wake(&waiting.changed),
             // The connection broke; the next call connects again, and what was said meanwhile is lost.
             Ok(None) => waiting.wake_all(),
@@ -129,6 +140,7 @@ pub(super) async fn poll(pool: &PgPool, waiting: &Waiting) {
     loop {
         sleep(POLL).await;
         Waiting::wake(&waiting.changed);
+        Waiting::wake(&waiting.work);
         let Ok(newest) = sqlx::query_scalar::<_, Option<String>>(sql!("newest_stop")).fetch_one(pool).await else {
             continue;
         };

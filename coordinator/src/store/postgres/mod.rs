@@ -4,6 +4,8 @@
 //! `store/sql/postgres`, each prepared by a test; the schema is `migrations/postgres`. No coordinator is special: what keeps
 //! them from each other's work is in the statements and in the locks that [`db`] takes, never in this process.
 
+#[path = "../sql/beats.rs"]
+mod beats;
 #[path = "../sql/change.rs"]
 mod change;
 #[path = "../sql/claim.rs"]

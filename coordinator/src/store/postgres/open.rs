@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::{Mutex, watch};
 
+use super::beats::Beats;
 use super::db::{Db, sql};
 use super::listen::{News, Waiting, listen, poll, tell};
 use crate::store::{Result, StoreError, Terms};
@@ -91,8 +92,8 @@ pub(super) async fn open(url: &str, terms: Terms) -> Result<Db> {
     let mut own = [0; 8];
     getrandom::fill(&mut own).map_err(|error| StoreError::Database(Box::new(std::io::Error::other(error))))?;
     let news = Arc::new(News::new(format!("{:016x}", u64::from_ne_bytes(own))));
-    let (changed, stops) = (watch::Sender::new(0), watch::Sender::new(0));
-    let waiting = Waiting { changed: changed.clone(), stops: stops.clone() };
+    let (changed, work, stops) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
+    let waiting = Waiting { changed: changed.clone(), work: work.clone(), stops: stops.clone() };
     let mut tasks = vec![];
     if settings.pooled {
         let pool = pool.clone();
@@ -102,7 +103,8 @@ pub(super) async fn open(url: &str, terms: Terms) -> Result<Db> {
     }
     // Those who listen are told even by one who cannot.
     tasks.push(tokio::spawn(tell(pool.clone(), news.clone())).abort_handle());
-    Ok(Db { terms, readers: pool, changed, stops, news, graph: Arc::new(Mutex::new(())), tasks })
+    let (beats, graph) = (Beats::default(), Arc::new(Mutex::new(())));
+    Ok(Db { terms, readers: pool, beats, changed, work, stops, news, graph, tasks })
 }
 
 /// A connection without anything of ours.

@@ -93,6 +93,18 @@ pub(super) async fn queues(tx: &mut Tx, asker: WorkerId, now: Timestamp) -> Resu
     rows.into_iter().map(QueueRow::queue).collect()
 }
 
+/// What those bring who could be given a job elsewhere than on this worker's device.
+async fn elsewhere(tx: &mut Tx, worker: WorkerId) -> Result<Vec<Offer>> {
+    let rows: Vec<(String, i64, String)> =
+        sqlx::query_as(sql!("other_places")).bind(worker.0).fetch_all(&mut **tx).await?;
+    rows.into_iter()
+        .map(|(device, memory_bytes, labels)| {
+            let (memory_bytes, labels) = (count(memory_bytes)?, from_json(&labels)?);
+            Ok(Offer { device, memory_bytes, labels, ..Offer::default() })
+        })
+        .collect()
+}
+
 /// What a sweep learned of its jobs of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct Learned {
@@ -140,7 +152,7 @@ struct Claimant<'a> {
     wish: &'a LeaseWish,
     now: String,
     until: String,
-    /// Workers whose failed jobs this one must not take, as JSON.
+    /// Workers whose failed jobs this one must not take from the sweep at hand, as JSON: there are others that may.
     avoid: String,
 }
 
@@ -161,10 +173,14 @@ pub(super) async fn claim(tx: &mut Tx, wish: &LeaseWish, now: Timestamp, until: 
         .bind(now.minus(LEFT_TO_OTHERS).to_string())
         .fetch_all(&mut **tx)
         .await?;
+    let others = if avoid.is_empty() { vec![] } else { elsewhere(tx, wish.worker).await? };
     let (now, until, avoid) = (now.to_string(), until.to_string(), json(&avoid));
-    let mut claimant = Claimant { tx, wish, now, until, avoid };
+    let mut claimant = Claimant { tx, wish, now, until, avoid: String::new() };
     for sweep in order {
-        let workers = queues.iter().find(|queue| queue.sweep == sweep).map_or(0, |queue| queue.workers);
+        let queue = queues.iter().find(|queue| queue.sweep == sweep).expect("the order is of these queues");
+        let workers = queue.workers;
+        let is_anyone_else = others.iter().any(|other| queue.schedule.requires.lack(other).is_none());
+        claimant.avoid = if is_anyone_else { avoid.clone() } else { "[]".to_owned() };
         if let Some(claim) = claimant.of_sweep(sweep, workers.into()).await? {
             sqlx::query(sql!("serve_sweep")).bind(wish.worker.0).bind(sweep).execute(&mut **claimant.tx).await?;
             return Ok(Some(claim));

@@ -9,6 +9,7 @@ use transect_common::digest::{ArtifactDigest, RunDigest};
 use transect_common::job::{AfterFailure, ErrorClass, after_lost_lease};
 use transect_common::run::{RunSpec, Tag};
 
+use super::beats::beat;
 use super::claim::{Claim, Claimed, claim};
 use super::db::{Db, Tx, sql};
 use super::needs;
@@ -22,8 +23,7 @@ use crate::store::{
 pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
     must_exist(db, wish.worker).await?;
     // A look that takes no lock: idle workers ask often, and mostly for nothing.
-    let due: bool = sqlx::query_scalar(sql!("something_due")).bind(now.to_string()).fetch_one(&db.readers).await?;
-    if !due {
+    if !due(db, now).await? {
         return Ok(None);
     }
     let mut tx = db.begin().await?;
@@ -46,6 +46,11 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
     touch(&mut tx, db, wish.worker, None, now).await?;
     db.commit(tx).await?;
     Ok(Some(lease))
+}
+
+/// Whether anything may be leased, by whomever.
+pub(super) async fn due(db: &Db, now: Timestamp) -> Result<bool> {
+    Ok(sqlx::query_scalar(sql!("something_due")).bind(now.to_string()).fetch_one(&db.readers).await?)
 }
 
 /// Where a training goes on, when it was begun on a device like the worker's.
@@ -112,6 +117,9 @@ pub(super) async fn heartbeat(
     draining: bool,
     now: Timestamp,
 ) -> Result<Vec<JobAttempt>> {
+    if jobs.is_empty() && !draining && beat(db, worker, now).await? {
+        return Ok(vec![]);
+    }
     must_exist(db, worker).await?;
     let mut tx = db.begin().await?;
     let state = if draining { WorkerState::Draining } else { WorkerState::Live };
@@ -143,6 +151,9 @@ pub(super) async fn leave(db: &Db, worker: WorkerId, now: Timestamp) -> Result<u
         sqlx::query(sql!("give_back")).bind(worker.0).bind(now.to_string()).execute(&mut *tx).await?.rows_affected();
     sqlx::query(sql!("worker_left")).bind(worker.0).bind(now.to_string()).execute(&mut *tx).await?;
     db.commit(tx).await?;
+    if given_back > 0 {
+        db.freed();
+    }
     Ok(given_back)
 }
 
@@ -183,6 +194,7 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
         sqlx::query(statement).bind(now.to_string()).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
+    db.freed();
     Ok(lost)
 }
 

@@ -59,6 +59,9 @@ pub(super) async fn report(db: &Db, worker: WorkerId, rows: Vec<ReportRow>, now:
     let Report { mut tx, mut refused, .. } = report;
     touch(&mut tx, db, worker, None, now).await?;
     db.commit(tx).await?;
+    if moves_others {
+        db.freed();
+    }
     refused.sort_by_key(|(place, _)| *place);
     let stored = (rows.len() - refused.len()) as u64;
     let refusal = |(place, (reason, message)): (usize, Refused)| Refusal {
@@ -160,7 +163,7 @@ impl Report {
                 continue;
             }
             // One that has ended is here because the row is stored already.
-            if !self.jobs.get(&row.job.job).is_some_and(|job| job.state == JobState::Leased) {
+            if self.jobs.get(&row.job.job).is_none_or(|job| job.state != JobState::Leased) {
                 continue;
             }
             match &row.row {

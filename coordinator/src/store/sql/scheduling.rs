@@ -10,7 +10,9 @@ pub(super) async fn pause(db: &Db, id: SweepId, now: Timestamp) -> Result<()> {
     let found = sqlx::query(sql!("pause_sweep")).bind(id.0).bind(now.to_string()).execute(&mut *tx).await?;
     must_be_one(found.rows_affected(), id)?;
     hand_over(&mut tx, id).await?;
-    db.commit(tx).await
+    db.commit(tx).await?;
+    db.freed();
+    Ok(())
 }
 
 pub(super) async fn unpause(db: &Db, id: SweepId) -> Result<()> {
@@ -18,7 +20,9 @@ pub(super) async fn unpause(db: &Db, id: SweepId) -> Result<()> {
     let found = sqlx::query(sql!("unpause_sweep")).bind(id.0).execute(&mut *tx).await?;
     must_be_one(found.rows_affected(), id)?;
     adopt(&mut tx, id).await?;
-    db.commit(tx).await
+    db.commit(tx).await?;
+    db.freed();
+    Ok(())
 }
 
 pub(super) async fn adjust(db: &Db, id: SweepId, adjust: Adjust) -> Result<()> {
@@ -35,7 +39,9 @@ pub(super) async fn adjust(db: &Db, id: SweepId, adjust: Adjust) -> Result<()> {
         adopt(&mut tx, id).await?;
         hand_over(&mut tx, id).await?;
     }
-    db.commit(tx).await
+    db.commit(tx).await?;
+    db.freed();
+    Ok(())
 }
 
 fn must_be_one(found: u64, id: SweepId) -> Result<()> {
@@ -74,5 +80,6 @@ pub(super) async fn release_worker(db: &Db, id_or_name: &str, now: Timestamp) ->
     let found = found.ok_or_else(unknown)?;
     sqlx::query(sql!("release_worker")).bind(found).bind(now.to_string()).execute(&mut *tx).await?;
     db.commit(tx).await?;
+    db.freed();
     workers::workers(db).await?.into_iter().find(|worker| worker.id.0 == found).ok_or_else(unknown)
 }

@@ -205,6 +205,10 @@ impl Store for This {
         workers::counts(&self.db).await
     }
 
+    async fn due(&self, now: Timestamp) -> Result<bool> {
+        lease::due(&self.db, now).await
+    }
+
     async fn ping(&self) -> Result<()> {
         sqlx::query(sql!("ping")).fetch_optional(&self.db.readers).await?;
         Ok(())
@@ -212,6 +216,10 @@ impl Store for This {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.db.changed.subscribe()
+    }
+
+    fn work(&self) -> watch::Receiver<u64> {
+        self.db.work.subscribe()
     }
 
     fn stops(&self) -> watch::Receiver<u64> {

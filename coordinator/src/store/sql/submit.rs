@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use transect_common::digest::{ArtifactDigest, LineDigest};
+use transect_common::job::JobKind;
 use transect_common::line::{Elsewhere, LineSpec, Normalize};
 use transect_common::model::ModelSpec;
 use transect_common::run::{Origin, RunSpec};
@@ -152,6 +153,7 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
+    db.freed();
     db.grew(created).await;
     Ok(Submitted { sweep: sweeps::sweep(db, SweepId(id)).await?, created: true })
 }
@@ -249,7 +251,7 @@ impl<'a> Rows<'a> {
 
     /// Returns how many jobs were not there yet.
     async fn insert(&self, tx: &mut Tx, sweep: i64, now: &str) -> Result<u64> {
-        let mut created = 0;
+        let (mut trainings, mut lines) = (0, 0);
         for chunk in self.runs.chunks(BATCH).map(json) {
             sqlx::query(sql!("insert_runs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
             sqlx::query(sql!("insert_sweep_runs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
@@ -264,18 +266,22 @@ impl<'a> Rows<'a> {
             }
             sqlx::query(sql!("insert_imported_checkpoints")).bind(&chunk).bind(now).execute(&mut **tx).await?;
         }
-        let lines: Vec<&LineRow> = self.lines.values().collect();
-        for chunk in lines.chunks(BATCH).map(json) {
+        let all: Vec<&LineRow> = self.lines.values().collect();
+        for chunk in all.chunks(BATCH).map(json) {
             sqlx::query(sql!("insert_lines")).bind(&chunk).execute(&mut **tx).await?;
         }
         for chunk in self.train_jobs.chunks(BATCH).map(json) {
-            created += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
+            trainings += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_train_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
         }
         let mut at = (0, 0);
         while let Some(chunk) = self.line_chunk(&mut at) {
-            created += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
+            lines += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
             sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+        }
+        for (kind, new) in [(JobKind::Train, trainings), (JobKind::Line, lines)] {
+            let new = integer(new, "a number of jobs")?;
+            sqlx::query(sql!("count_new_jobs")).bind(kind.name()).bind(new).execute(&mut **tx).await?;
         }
         // Whatever the order of the expansion: by now every run and job of the sweep is there.
         for chunk in self.needs.chunks(BATCH).map(json) {
@@ -286,7 +292,7 @@ impl<'a> Rows<'a> {
                 sqlx::query(statement).bind(sweep).execute(&mut **tx).await?;
             }
         }
-        Ok(created)
+        Ok(trainings + lines)
     }
 }
 

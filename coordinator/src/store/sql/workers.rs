@@ -107,14 +107,35 @@ pub(super) async fn workers(db: &Db) -> Result<Vec<Worker>> {
     rows.into_iter().map(worker).collect()
 }
 
+#[derive(FromRow)]
+struct JobsRow {
+    kind: String,
+    queued: i64,
+    leased: i64,
+    done: i64,
+    failed: i64,
+    cancelled: i64,
+    points: i64,
+}
+
 pub(super) async fn counts(db: &Db) -> Result<Counts> {
-    let jobs: Vec<(String, String, i64, i64)> = sqlx::query_as(sql!("count_jobs")).fetch_all(&db.readers).await?;
+    let jobs: Vec<JobsRow> = sqlx::query_as(sql!("count_jobs")).fetch_all(&db.readers).await?;
     let (sweeps, workers): (i64, i64) = sqlx::query_as(sql!("count_rest")).fetch_one(&db.readers).await?;
     let mut counts = Counts { sweeps: count(sweeps)?, workers: count(workers)?, ..Counts::default() };
-    for (kind, state, jobs, points) in jobs {
-        let key = (word(&kind, JobKind::from_name)?, word(&state, JobState::from_name)?);
-        counts.jobs.insert(key, count(jobs)?);
-        counts.points += count::<u64>(points)?;
+    for row in jobs {
+        let kind = word(&row.kind, JobKind::from_name)?;
+        for (state, jobs) in [
+            (JobState::Queued, row.queued),
+            (JobState::Leased, row.leased),
+            (JobState::Done, row.done),
+            (JobState::Failed, row.failed),
+            (JobState::Cancelled, row.cancelled),
+        ] {
+            if jobs != 0 {
+                counts.jobs.insert((kind, state), count(jobs)?);
+            }
+        }
+        counts.points += count::<u64>(row.points)?;
     }
     Ok(counts)
 }

@@ -1,20 +1,21 @@
 //! The connections: one that writes, a few that read.
 //!
-//! Every write is a transaction that begins with `BEGIN IMMEDIATE`, so that it waits its turn at the beginning and never
-//! fails half-way for want of the lock.
+//! Writes are made in transactions that begin with `BEGIN IMMEDIATE`, so that they wait their turn at the beginning and never
+//! fail half-way for want of the lock; those that wait at the same time share one ([`Group`]).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+use super::beats::Beats;
+use super::group::Group;
+pub(super) use super::group::Tx;
 use crate::store::{Result, Terms};
 
 /// A connection.
 pub(super) type Connection = sqlx::SqliteConnection;
-
-/// A transaction that holds the write lock.
-pub(super) type Tx = Transaction<'static, Sqlite>;
 
 /// The text of a statement, by the name of its file in `store/sql/sqlite`.
 macro_rules! sql {
@@ -47,21 +48,26 @@ pub(super) struct Db {
     pub(super) terms: Terms,
     /// Holds the one connection that writes.
     pub(super) writer: SqlitePool,
+    /// Those who write over it.
+    pub(super) group: Arc<Group>,
+    pub(super) beats: Beats,
     /// Connections with `query_only` on.
     pub(super) readers: SqlitePool,
     pub(super) changed: watch::Sender<u64>,
+    pub(super) work: watch::Sender<u64>,
     pub(super) stops: watch::Sender<u64>,
 }
 
 impl Db {
     /// Takes the write lock.
     pub(super) async fn begin(&self) -> Result<Tx> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        self.group.begin(false).await
     }
 
-    /// Takes the write lock, which is all that keeps the graph of jobs still here; elsewhere it takes more.
+    /// Takes the write lock, which is all that keeps the graph of jobs still here; elsewhere it takes more. What changes the
+    /// graph may take long, so it is committed by itself.
     pub(super) async fn begin_on_graph(&self) -> Result<Tx> {
-        self.begin().await
+        self.group.begin(true).await
     }
 
     /// Commits, and tells those who wait for changes.
@@ -69,6 +75,11 @@ impl Db {
         transaction.commit().await?;
         self.changed.send_modify(|revision| *revision += 1);
         Ok(())
+    }
+
+    /// Tells those who wait for work that there may be some.
+    pub(super) fn freed(&self) {
+        self.work.send_modify(|revision| *revision += 1);
     }
 
     /// Tells those who wait that jobs were taken from their holders.

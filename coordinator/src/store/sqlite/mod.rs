@@ -4,6 +4,8 @@
 //! shared with Postgres; the statements are the files of `store/sql/sqlite`, each prepared by a test; the schema is
 //! `migrations/sqlite`.
 
+#[path = "../sql/beats.rs"]
+mod beats;
 #[path = "../sql/change.rs"]
 mod change;
 #[path = "../sql/claim.rs"]
@@ -11,6 +13,7 @@ mod claim;
 mod db;
 #[path = "../sql/explain.rs"]
 mod explain;
+mod group;
 #[path = "../sql/imports.rs"]
 mod imports;
 #[path = "../sql/lease.rs"]

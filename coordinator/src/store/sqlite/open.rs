@@ -8,7 +8,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
+use super::beats::Beats;
 use super::db::{Db, sql};
+use super::group::Group;
 use crate::store::failure::sqlite_code;
 use crate::store::{Result, StoreError, Terms};
 
@@ -50,9 +52,12 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
     Ok(Db {
         path: path.to_owned(),
         terms,
+        group: Group::new(writer.clone()),
         writer,
         readers,
+        beats: Beats::default(),
         changed: watch::Sender::new(0),
+        work: watch::Sender::new(0),
         stops: watch::Sender::new(0),
     })
 }

@@ -17,4 +17,5 @@ WHERE
         FROM sweep_jobs AS sj
         INNER JOIN sweeps AS s ON s.id = sj.sweep
         WHERE sj.job = jobs.id AND s.cancelled_at IS NULL
-    );
+    )
+RETURNING id;

@@ -1,6 +1,6 @@
--- Jobs that are queued again in the name of a cancelled sweep, and that a live one needs, wait in its name: the one of
--- highest priority that is not held back, then the oldest. Indexes: primary key of sweep_jobs,
--- sweep_jobs_by_job.
+-- Those of jobs ?1 (JSON array of ids) that wait in the name of a cancelled sweep, or of one that is held back while another
+-- is not, wait in the name of another sweep that needs them: the one of highest priority that is not held back, then the
+-- oldest. Indexes: primary keys of jobs and sweeps, sweep_jobs_by_job.
 UPDATE jobs
 SET sweep = (
     SELECT o.id
@@ -11,17 +11,15 @@ SET sweep = (
     LIMIT 1
 )
 WHERE
-    id IN (
-        SELECT sj.job
-        FROM sweeps AS s
-        CROSS JOIN sweep_jobs AS sj ON sj.sweep = s.id
-        WHERE s.cancelled_at IS NOT NULL
-    )
+    id IN (SELECT v.value FROM json_each(?1) AS v)
     AND state = 'queued'
-    AND EXISTS (SELECT 1 FROM sweeps AS s WHERE s.id = jobs.sweep AND s.cancelled_at IS NOT NULL)
     AND EXISTS (
         SELECT 1
         FROM sweep_jobs AS sj
         INNER JOIN sweeps AS o ON o.id = sj.sweep
-        WHERE sj.job = jobs.id AND o.cancelled_at IS NULL
+        INNER JOIN sweeps AS s ON s.id = jobs.sweep
+        WHERE
+            sj.job = jobs.id
+            AND o.cancelled_at IS NULL
+            AND (s.cancelled_at IS NOT NULL OR (s.paused_at IS NOT NULL AND o.paused_at IS NULL))
     );

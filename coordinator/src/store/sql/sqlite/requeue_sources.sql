@@ -21,4 +21,5 @@ UPDATE jobs
 SET
     state = 'queued', failures = 0, lost = 0, due_at = ?2, queued_at = ?2, finished_at = NULL,
     error = NULL, error_class = NULL, blocked_by = NULL
-WHERE id IN (SELECT n.job FROM needed AS n) AND state = 'cancelled';
+WHERE id IN (SELECT n.job FROM needed AS n) AND state = 'cancelled'
+RETURNING id;

@@ -30,6 +30,11 @@ SELECT
     ) AS failures
 FROM workers AS w
 ORDER BY
-    CASE w.state WHEN 'live' THEN 0 WHEN 'draining' THEN 1 ELSE 2 END,
+    CASE
+        WHEN w.state = 'gone' THEN 3
+        WHEN w.quarantined_until IS NOT NULL THEN 2
+        WHEN w.state = 'draining' THEN 1
+        ELSE 0
+    END,
     w.name,
     w.id;

@@ -1,0 +1,77 @@
+//! Requests that nobody with good intentions sends, to every method of every service: each is answered with a status that
+//! is not our fault, nothing panics, and the store is sound afterwards. `make fuzz CASES=N` tries more; what was ever found
+//! is in `regressions`, and tried first.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod messages;
+#[path = "../../../../common/tests/fuzz/mutate.rs"]
+mod mutate;
+mod world;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use messages::{Chance, Schema};
+use mutate::{Damage, damaged, damages};
+use world::World;
+
+/// Panics anywhere, also in tasks whose end nobody looks at.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let failure_persistence = Some(Box::new(FileFailurePersistence::Direct("tests/fuzz/regressions.txt")) as Box<_>);
+    ProptestConfig { cases, failure_persistence, max_shrink_iters: 2_000, ..ProptestConfig::default() }
+}
+
+/// What decides one request, and the damage done to it.
+type Asked = (u64, Option<Vec<Damage>>);
+
+fn asked() -> impl Strategy<Value = Vec<Asked>> {
+    let damages = prop_oneof![3 => Just(None), 1 => damages().prop_map(Some)];
+    prop::collection::vec((any::<u64>(), damages), 1..16)
+}
+
+async fn ask_all(asked: &[Asked]) {
+    let (world, schema) = (World::new().await, Schema::new());
+    for (seed, damages) in asked {
+        let mut chance = Chance::new(*seed);
+        let method = chance.pick(&schema.methods);
+        let mut messages: Vec<Vec<u8>> = (0..if method.streams { 1 + chance.below(3) } else { 1 })
+            .map(|_| schema.message(&method.input, &world.known, &mut chance))
+            .collect();
+        if let Some(damages) = damages {
+            messages[0] = damaged(&messages[0], &messages.clone(), damages);
+        }
+        let answer = world.call(&method.path, messages.clone()).await;
+        if let Err(status) = answer {
+            let said = format!("{}: {status:?}", method.path);
+            assert!(!world::is_our_fault(&status), "{said} to {messages:?}");
+            assert!(status.message().len() < 4096, "{said}");
+        }
+        world.pass(chance.below(20_000)).await;
+        world.is_sound();
+    }
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0, "something panicked");
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_request_is_answered_and_leaves_the_store_sound(asked in asked()) {
+        static COUNTED: std::sync::Once = std::sync::Once::new();
+        COUNTED.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                PANICS.fetch_add(1, Ordering::Relaxed);
+                before(info);
+            }));
+        });
+        PANICS.store(0, Ordering::Relaxed);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(ask_all(&asked));
+    }
+}
