@@ -150,7 +150,7 @@ impl Postgres {
                 return Ok(());
             }
             ensure!(
-                began.elapsed() < Duration::from_secs(60),
+                began.elapsed() < Duration::from_mins(1),
                 "Postgres does not answer: {}",
                 tail(&self.folder.join("log"), 10)
             );

@@ -120,7 +120,9 @@ impl Round<'_> {
             self.remarks.extend(self.cluster.tend(now)?);
             tokio::time::sleep(TICK).await;
         }
-        under_way.iter_mut().for_each(|(until, ..)| *until = began);
+        for (until, ..) in &mut under_way {
+            *until = began;
+        }
         self.end_faults(&mut under_way, Instant::now())?;
         self.calm().await
     }

@@ -1,6 +1,5 @@
 //! A worker killed before its first step, in an epoch, while it uploads, between checkpoints, while it reports, while it leaves,
 //! while it probes: the sweep ends in the bytes of an undisturbed one.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 
