@@ -237,9 +237,12 @@ impl Cluster {
         }
     }
 
-    /// Where what is being uploaded to the first coordinator lies.
+    /// Where what is being uploaded to the first coordinator lies: beside what is stored, or at home if that is a bucket.
     pub fn staging(&self) -> PathBuf {
-        self.folder.join("home-0/artifacts/tmp")
+        match &self.bucket {
+            Some(_) => self.folder.join("home-0/artifacts/tmp"),
+            None => self.artifacts().join("tmp"),
+        }
     }
 
     /// Where the database is.
