@@ -1,0 +1,5 @@
+-- For the rest of this transaction: any plan, for the tables as they are now.
+SELECT
+    set_config('join_collapse_limit', '8', TRUE),
+    set_config('enable_hashjoin', 'on', TRUE),
+    set_config('enable_mergejoin', 'on', TRUE);
