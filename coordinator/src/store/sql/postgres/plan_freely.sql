@@ -2,4 +2,5 @@
 SELECT
     set_config('join_collapse_limit', '8', TRUE),
     set_config('enable_hashjoin', 'on', TRUE),
-    set_config('enable_mergejoin', 'on', TRUE);
+    set_config('enable_mergejoin', 'on', TRUE),
+    set_config('enable_seqscan', 'on', TRUE);
