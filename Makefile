@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos fuzz scale reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction clean
 
 CARGO := cargo
 BIN := target/release
@@ -51,6 +51,17 @@ simulate: ## play SEEDS histories of a cluster under faults (SEED=42 replays one
 simulate-mutants: ## show that the simulation finds each deliberate mistake, within SEEDS seeds
 	@$(CARGO) build --release --locked --package transect-simulate
 	@$(BIN)/transect-simulate --mutants $(or $(SEEDS),1000)
+
+chaos: setup ## play ROUNDS sweeps on real processes under faults and compare every table (SEED=s STORE=sqlite|postgres|both)
+	@scripts/system.sh test
+	@scripts/s3.sh
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(BIN)/transect-chaos --rounds $(or $(ROUNDS),10) --store $(or $(STORE),both) $(if $(SEED),--seed $(SEED))
+
+chaos-phases: setup ## kill a worker at each phase of its work, on both stores (STORE=sqlite|postgres|both)
+	@scripts/system.sh test
+	@$(CARGO) build --release --locked --workspace --bins
+	@$(BIN)/transect-chaos --phases --store $(or $(STORE),both)
 
 fuzz: setup ## damage sweep files, requests, checkpoints, snapshots and data files in CASES ways each
 	@scripts/system.sh build test

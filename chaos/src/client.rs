@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::sweep::NAME;
 
 /// A command that takes longer has hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs commands against some addresses.
 #[derive(Debug, Clone)]

@@ -39,6 +39,8 @@ pub struct Cluster {
     pub(crate) coordinators: Vec<Process>,
     pub(crate) workers: Vec<Process>,
     pub(crate) wires: Vec<Wire>,
+    /// From each coordinator to the database server.
+    database: Vec<Wire>,
     homes: Vec<Option<Disk>>,
     caches: Vec<Option<Disk>>,
     postgres: Option<Postgres>,
@@ -51,8 +53,9 @@ impl Cluster {
     pub async fn start(plan: &Plan, given: &Given, folder: &Path) -> anyhow::Result<Self> {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs)?;
+        let has = |kind| plan.events.iter().any(|event| event.kind == kind);
         let postgres = match plan.store {
-            StoreKind::Postgres => Some(Postgres::start(folder.join("pg"))?),
+            StoreKind::Postgres => Some(Postgres::start(folder.join("pg"), free_address()?, has(Kind::PostgresFull))?),
             StoreKind::Sqlite => None,
         };
         let bucket = match &given.s3 {
@@ -67,13 +70,13 @@ impl Cluster {
             coordinators: vec![],
             workers: vec![],
             wires: vec![],
+            database: vec![],
             homes: vec![],
             caches: vec![],
             postgres,
             postgres_down_until: None,
             bucket,
         };
-        let has = |kind| plan.events.iter().any(|event| event.kind == kind);
         for i in 0..plan.coordinators {
             cluster.add_coordinator(i, has(Kind::HomeFull)).await?;
         }
@@ -106,7 +109,9 @@ impl Cluster {
         let log = self.folder.join(format!("logs/coordinator-{i}.log"));
         let mut variables = self.bucket.as_ref().map(Bucket::variables).unwrap_or_default();
         if let Some(postgres) = &self.postgres {
-            variables.push(("TRANSECT_STORE".to_owned(), postgres.url()));
+            let wire = Wire::to(postgres.address()).await?;
+            variables.push(("TRANSECT_STORE".to_owned(), Postgres::url(wire.address)));
+            self.database.push(wire);
         }
         let program = self.programs.join("transect-coordinator");
         self.coordinators.push(Process::new(format!("coordinator {i}"), &program, arguments, log).with(&variables));
@@ -156,15 +161,21 @@ impl Cluster {
                     self.postgres_down_until = Some(until);
                 }
             }
+            Kind::PostgresFull => {
+                let Some(postgres) = self.postgres.as_mut().filter(|it| it.is_up()) else { return Ok(false) };
+                return postgres.fill();
+            }
+            Kind::DatabaseCut => self.database[i].cut(),
+            Kind::DatabaseStalls => return Ok(bend(&self.database[i], Mode::Stalls)),
             Kind::BucketKilled | Kind::BucketFrozen => {
                 let Some(bucket) = self.bucket.as_mut().filter(|it| it.process.is_up()) else { return Ok(false) };
                 if kind == Kind::BucketFrozen { bucket.process.freeze(true) } else { bucket.kill(until) }
             }
             Kind::WireCut => self.wires[i].cut(),
-            Kind::WireRefuses => return Ok(self.bend(i, Mode::Refuses)),
-            Kind::WireStalls => return Ok(self.bend(i, Mode::Stalls)),
-            Kind::WireHoldsAnswers => return Ok(self.bend(i, Mode::HoldsAnswers)),
-            Kind::WireSlow => return Ok(self.bend(i, Mode::Slow(Duration::from_millis(40)))),
+            Kind::WireRefuses => return Ok(bend(&self.wires[i], Mode::Refuses)),
+            Kind::WireStalls => return Ok(bend(&self.wires[i], Mode::Stalls)),
+            Kind::WireHoldsAnswers => return Ok(bend(&self.wires[i], Mode::HoldsAnswers)),
+            Kind::WireSlow => return Ok(bend(&self.wires[i], Mode::Slow(Duration::from_millis(40)))),
             Kind::HomeFull | Kind::CacheFull => {
                 let disk = if kind == Kind::HomeFull { &self.homes[i] } else { &self.caches[i] };
                 let Some(disk) = disk else { return Ok(false) };
@@ -174,22 +185,16 @@ impl Cluster {
         Ok(true)
     }
 
-    fn bend(&self, i: usize, mode: Mode) -> bool {
-        let is_straight = self.wires[i].mode() == Mode::Passes;
-        if is_straight {
-            self.wires[i].set(mode);
-        }
-        is_straight
-    }
-
     /// What went wrong is right again. What was killed or stopped is started again by [`Cluster::tend`].
-    pub fn finish(&mut self, kind: Kind, i: usize, now: Instant) {
+    pub fn finish(&mut self, kind: Kind, i: usize, now: Instant) -> anyhow::Result<()> {
         match kind {
             Kind::CoordinatorFrozen => self.coordinators[i].thaw(),
             Kind::WorkerFrozen | Kind::DaemonFrozen => self.workers[i].thaw(),
             // By itself it may have been gone, and its follower be there: that one is killed, then.
             Kind::WorkerKilledAsItLeaves => self.workers[i].kill(now),
             Kind::PostgresFrozen => self.postgres.iter_mut().for_each(Postgres::thaw),
+            Kind::PostgresFull => self.postgres.as_mut().map_or(Ok(()), Postgres::free)?,
+            Kind::DatabaseStalls => self.database[i].set(Mode::Passes),
             Kind::BucketFrozen => self.bucket.iter_mut().for_each(|bucket| bucket.process.thaw()),
             Kind::WireRefuses | Kind::WireStalls | Kind::WireHoldsAnswers | Kind::WireSlow => {
                 self.wires[i].set(Mode::Passes);
@@ -203,8 +208,10 @@ impl Cluster {
             | Kind::ExecutorKilled
             | Kind::PostgresCrashed
             | Kind::BucketKilled
+            | Kind::DatabaseCut
             | Kind::WireCut => {}
         }
+        Ok(())
     }
 
     /// Starts again what is due. Says what ended by itself.
@@ -238,7 +245,7 @@ impl Cluster {
     /// Where the database is.
     pub fn place(&self) -> Place {
         match &self.postgres {
-            Some(postgres) => Place::Url(postgres.url()),
+            Some(postgres) => Place::Url(Postgres::url(postgres.address())),
             None => Place::File(self.folder.join("home-0/transect.db")),
         }
     }
@@ -256,6 +263,15 @@ impl Cluster {
         let processes = self.coordinators.iter().chain(&self.workers).map(|process| process.last_words(15));
         processes.chain(self.postgres.iter().map(Postgres::last_words)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Has a wire carry otherwise, unless it does already.
+fn bend(wire: &Wire, mode: Mode) -> bool {
+    let is_straight = wire.mode() == Mode::Passes;
+    if is_straight {
+        wire.set(mode);
+    }
+    is_straight
 }
 
 fn up(process: &mut Process) -> Option<&mut Process> {

@@ -32,7 +32,6 @@ pub fn artifacts(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

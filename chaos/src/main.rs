@@ -15,6 +15,7 @@ mod sweep;
 mod tables;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
@@ -211,9 +212,24 @@ fn tell(plan: &Plan, outcome: anyhow::Result<Outcome>, undisturbed: &Outcome, se
         effort.gone,
         effort.machine
     );
-    outcome.remarks.iter().for_each(|remark| println!("  {remark}"));
-    differences.iter().for_each(|difference| println!("  {difference}"));
+    let mut remarks: BTreeMap<&str, usize> = BTreeMap::new();
+    for remark in &outcome.remarks {
+        *remarks.entry(remark).or_default() += 1;
+    }
+    for (remark, times) in remarks {
+        println!("  {times} times: {}", shortened(remark));
+    }
+    for difference in &differences {
+        println!("  {difference}");
+    }
     differences.is_empty()
+}
+
+/// The beginning of a remark, which holds what matters.
+fn shortened(remark: &str) -> String {
+    const SHOWN: usize = 200;
+    let start: String = remark.chars().take(SHOWN).collect();
+    if start.len() < remark.len() { format!("{start}...") } else { start }
 }
 
 impl Stores {

@@ -88,7 +88,7 @@ pub struct Eye {
 }
 
 /// A phase comes up within this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Eye {
     /// Opens nothing yet: the store may not be there.

@@ -48,6 +48,12 @@ pub enum Kind {
     PostgresCrashed,
     /// SIGSTOP of all its processes.
     PostgresFrozen,
+    /// No byte is free on the disk of its data: it panics, and may not start until there is room.
+    PostgresFull,
+    /// All connections of a coordinator to it end.
+    DatabaseCut,
+    /// Connections of a coordinator to it stay open and carry nothing.
+    DatabaseStalls,
     /// SIGKILL of the S3 server.
     BucketKilled,
     /// SIGSTOP of the S3 server.
@@ -70,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::CoordinatorKilled,
         Self::CoordinatorStopped,
         Self::CoordinatorFrozen,
@@ -82,6 +88,9 @@ impl Kind {
         Self::ExecutorKilled,
         Self::PostgresCrashed,
         Self::PostgresFrozen,
+        Self::PostgresFull,
+        Self::DatabaseCut,
+        Self::DatabaseStalls,
         Self::BucketKilled,
         Self::BucketFrozen,
         Self::WireCut,
@@ -92,6 +101,10 @@ impl Kind {
         Self::HomeFull,
         Self::CacheFull,
     ];
+
+    const fn any(random: &mut Random) -> Self {
+        Self::ALL[random.below(Self::ALL.len() as u64) as usize]
+    }
 
     /// As it is printed and given to `--only`.
     pub const fn name(self) -> &'static str {
@@ -107,6 +120,9 @@ impl Kind {
             Self::ExecutorKilled => "executor-killed",
             Self::PostgresCrashed => "postgres-crashed",
             Self::PostgresFrozen => "postgres-frozen",
+            Self::PostgresFull => "postgres-full",
+            Self::DatabaseCut => "database-cut",
+            Self::DatabaseStalls => "database-stalls",
             Self::BucketKilled => "bucket-killed",
             Self::BucketFrozen => "bucket-frozen",
             Self::WireCut => "wire-cut",
@@ -122,15 +138,20 @@ impl Kind {
     /// Milliseconds from the fault to its end: shortest, longest. Leases last [`LEASE_SECONDS`].
     const fn lasts(self) -> (u64, u64) {
         match self {
-            Self::WireCut | Self::ExecutorKilled => (1, 2),
+            Self::WireCut | Self::DatabaseCut | Self::ExecutorKilled => (1, 2),
             Self::WorkerKilledAsItLeaves => (20, 1500),
             Self::CoordinatorFrozen | Self::WorkerFrozen | Self::DaemonFrozen => (300, 6000),
-            Self::WireStalls | Self::WireHoldsAnswers | Self::BucketFrozen | Self::PostgresFrozen => (300, 5000),
+            Self::WireStalls
+            | Self::WireHoldsAnswers
+            | Self::DatabaseStalls
+            | Self::BucketFrozen
+            | Self::PostgresFrozen => (300, 5000),
             Self::CoordinatorKilled
             | Self::CoordinatorStopped
             | Self::WorkerKilled
             | Self::WorkerStopped
             | Self::PostgresCrashed
+            | Self::PostgresFull
             | Self::BucketKilled
             | Self::WireRefuses
             | Self::WireSlow
@@ -141,6 +162,7 @@ impl Kind {
 
     /// How many there are that it may befall.
     fn targets(self, plan: &Plan) -> usize {
+        let on_server = plan.store == StoreKind::Postgres;
         match self {
             Self::CoordinatorKilled
             | Self::CoordinatorStopped
@@ -158,7 +180,9 @@ impl Kind {
             | Self::DaemonFrozen
             | Self::ExecutorKilled
             | Self::CacheFull => plan.workers,
-            Self::PostgresCrashed | Self::PostgresFrozen => usize::from(plan.store == StoreKind::Postgres),
+            Self::PostgresCrashed | Self::PostgresFrozen | Self::PostgresFull => usize::from(on_server),
+            Self::DatabaseCut | Self::DatabaseStalls if on_server => plan.coordinators,
+            Self::DatabaseCut | Self::DatabaseStalls => 0,
             Self::BucketKilled | Self::BucketFrozen => usize::from(plan.bucket),
         }
     }
@@ -214,14 +238,10 @@ impl Plan {
         let coordinators = if store == StoreKind::Postgres { 2 } else { 1 };
         let mut plan = Self { seed, store, bucket, coordinators, workers, events: vec![] };
         // What a round is mostly about differs, so that kinds meet each other often.
-        let favourites: Vec<Kind> = (0..4).map(|_| Kind::ALL[random.below(20) as usize]).collect();
+        let favourites: Vec<Kind> = (0..4).map(|_| Kind::any(&mut random)).collect();
         let (mut at, mut executors) = (random.below(1500), 0);
         while at < span {
-            let kind = if random.below(3) == 0 {
-                favourites[random.below(4) as usize]
-            } else {
-                Kind::ALL[random.below(20) as usize]
-            };
+            let kind = if random.below(3) == 0 { favourites[random.below(4) as usize] } else { Kind::any(&mut random) };
             let (targets, draw, length) = (kind.targets(&plan), random.next(), random.next());
             executors += usize::from(kind == Kind::ExecutorKilled);
             let is_wanted = only.is_empty() || only.contains(&kind);
@@ -294,7 +314,7 @@ mod tests {
                 (0..40).any(|seed| Plan::of(seed, store, SPAN, &[]).events.iter().any(|event| event.kind == kind))
             };
             assert!(comes_up(StoreKind::Postgres), "{kind:?}");
-            let is_of_postgres = matches!(kind, Kind::PostgresCrashed | Kind::PostgresFrozen);
+            let is_of_postgres = kind.name().starts_with("postgres-") || kind.name().starts_with("database-");
             assert_eq!(comes_up(StoreKind::Sqlite), !is_of_postgres, "{kind:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! A Postgres server of a round's own: crashed, frozen, started again.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::disk::Disk;
 use crate::process::{children, is_root, send, tail};
 
 /// Runs the server until its standard input closes, which happens at the latest when this program ends.
@@ -21,8 +23,18 @@ wait
 "#;
 
 /// Settings of a server that need not survive a crash of the machine.
-const SETTINGS: [&str; 5] =
-    ["listen_addresses=", "max_connections=100", "fsync=off", "full_page_writes=off", "shared_buffers=32MB"];
+const SETTINGS: [&str; 7] = [
+    "listen_addresses=127.0.0.1",
+    "max_connections=100",
+    "fsync=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    "min_wal_size=32MB",
+    "max_wal_size=64MB",
+];
+
+/// Mebibytes of a disk for the data that can be filled.
+const DISK: u32 = 320;
 
 /// A server. Stops when it is dropped.
 pub struct Postgres {
@@ -30,30 +42,43 @@ pub struct Postgres {
     programs: PathBuf,
     /// The command that runs another as the server's user; empty where that is this one.
     owner: Vec<String>,
+    address: SocketAddr,
+    /// Holds the data, where it can be filled.
+    disk: Option<Disk>,
+    is_full: bool,
     keeper: Option<Child>,
     frozen: Vec<Pid>,
 }
 
 impl Postgres {
-    /// Makes a cluster in `folder`, which is made, and serves it on a socket there.
-    pub fn start(folder: PathBuf) -> anyhow::Result<Self> {
+    /// Makes a cluster in `folder`, which is made, and serves it at `address`; on a disk that can be filled if `is_small`.
+    pub fn start(folder: PathBuf, address: SocketAddr, is_small: bool) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)?;
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data)?;
+        let disk = if is_small { Disk::mount(&data, DISK) } else { None };
         let mut owner = vec![];
         if is_root() {
             // Not runuser, which stays in between and stands still when its child does.
             owner = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"]
                 .map(str::to_owned)
                 .to_vec();
-            let chown = Command::new("chown").arg("postgres").arg(&folder).status()?;
+            let chown = Command::new("chown").arg("postgres").arg(&folder).arg(&data).status()?;
             ensure!(chown.success(), "the user postgres is missing: scripts/system.sh test installs Postgres");
         }
-        let mut server = Self { folder, programs: programs()?, owner, keeper: None, frozen: vec![] };
-        let data = server.data();
+        let mut server =
+            Self { folder, programs: programs()?, owner, address, disk, is_full: false, keeper: None, frozen: vec![] };
         let words = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "-D"];
         let made = server.tool("initdb").args(words).arg(data).output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         server.revive()?;
-        let made = server.tool("createdb").arg("-h").arg(&server.folder).args(["-U", "postgres", "chaos"]).output()?;
+        let port = address.port().to_string();
+        let made = server
+            .tool("createdb")
+            .arg("-h")
+            .arg(&server.folder)
+            .args(["-U", "postgres", "-p", &port, "chaos"])
+            .output()?;
         ensure!(made.status.success(), "createdb: {}", String::from_utf8_lossy(&made.stderr));
         Ok(server)
     }
@@ -70,9 +95,35 @@ impl Postgres {
         command
     }
 
-    /// Where the database is.
-    pub fn url(&self) -> String {
-        format!("postgres://postgres@localhost/chaos?host={}", self.folder.display())
+    /// Where it answers.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the database is, as seen through what listens at `address`.
+    pub fn url(address: SocketAddr) -> String {
+        format!("postgres://postgres@{address}/chaos")
+    }
+
+    /// No byte is left for its data; false where its disk is none of its own.
+    pub fn fill(&mut self) -> anyhow::Result<bool> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        self.is_full = true;
+        disk.fill()?;
+        Ok(true)
+    }
+
+    /// There is room again; where it gave up meanwhile, it is started.
+    pub fn free(&mut self) -> anyhow::Result<()> {
+        self.disk.iter().for_each(Disk::free);
+        self.is_full = false;
+        std::thread::sleep(Duration::from_millis(200));
+        let has_ended = std::fs::metadata(self.data().join("postmaster.pid")).is_err();
+        if has_ended && self.keeper.is_some() {
+            self.let_go();
+            self.revive()?;
+        }
+        Ok(())
     }
 
     /// Starts the server, if it does not run, and waits until it answers.
@@ -89,16 +140,17 @@ impl Postgres {
             .arg("-D")
             .arg(self.data());
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
+        command.args(["-p", &self.address.port().to_string()]);
         command.arg("-k").arg(&self.folder).env("DATA", self.data()).current_dir("/");
         self.keeper = Some(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn()?);
         let began = Instant::now();
         loop {
             let mut ready = Command::new(self.programs.join("pg_isready"));
-            if ready.arg("-q").arg("-h").arg(&self.folder).status()?.success() {
+            if ready.args(["-q", "-h", "127.0.0.1", "-p", &self.address.port().to_string()]).status()?.success() {
                 return Ok(());
             }
             ensure!(
-                began.elapsed() < Duration::from_secs(60),
+                began.elapsed() < Duration::from_mins(1),
                 "Postgres does not answer: {}",
                 tail(&self.folder.join("log"), 10)
             );
@@ -116,9 +168,9 @@ impl Postgres {
         Ok(())
     }
 
-    /// True while it serves.
+    /// True while nothing keeps it from serving.
     pub fn is_up(&self) -> bool {
-        self.keeper.is_some() && self.frozen.is_empty()
+        self.keeper.is_some() && self.frozen.is_empty() && !self.is_full
     }
 
     /// Every process of it stands still.
@@ -155,6 +207,8 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.thaw();
         self.let_go();
+        // Only then is the disk no longer in use.
+        drop(self.disk.take());
     }
 }
 

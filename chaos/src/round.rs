@@ -109,7 +109,7 @@ impl Round<'_> {
         let mut under_way: Vec<(Instant, Kind, usize)> = vec![];
         while !self.is_done() && (coming.peek().is_some() || !under_way.is_empty()) {
             let now = Instant::now();
-            self.end_faults(&mut under_way, now);
+            self.end_faults(&mut under_way, now)?;
             while let Some(event) = coming.next_if(|event| began + Duration::from_millis(event.at) <= now) {
                 let until = now + Duration::from_millis(event.lasts);
                 if self.cluster.begin(event.kind, event.target, until)? {
@@ -120,8 +120,10 @@ impl Round<'_> {
             self.remarks.extend(self.cluster.tend(now)?);
             tokio::time::sleep(TICK).await;
         }
-        under_way.iter_mut().for_each(|(until, ..)| *until = began);
-        self.end_faults(&mut under_way, Instant::now());
+        for (until, ..) in &mut under_way {
+            *until = began;
+        }
+        self.end_faults(&mut under_way, Instant::now())?;
         self.calm().await
     }
 
@@ -151,10 +153,11 @@ impl Round<'_> {
         self.calm().await
     }
 
-    fn end_faults(&mut self, under_way: &mut Vec<(Instant, Kind, usize)>, now: Instant) {
+    fn end_faults(&mut self, under_way: &mut Vec<(Instant, Kind, usize)>, now: Instant) -> anyhow::Result<()> {
         for (_, kind, target) in under_way.extract_if(.., |(until, ..)| *until <= now) {
-            self.cluster.finish(kind, target, now);
+            self.cluster.finish(kind, target, now)?;
         }
+        Ok(())
     }
 
     async fn calm(&mut self) -> anyhow::Result<()> {

@@ -91,7 +91,6 @@ pub fn data(data: &Path, train: u32, test: u32) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use transect_common::sweep::SweepFile;
 

@@ -194,7 +194,9 @@ fn as_text(query: &str) -> String {
 }
 
 fn sorted(mut tables: Tables) -> Tables {
-    tables.values_mut().for_each(|rows| rows.sort());
+    for rows in tables.values_mut() {
+        rows.sort();
+    }
     tables
 }
 
@@ -242,7 +244,6 @@ fn without<'a>(rows: &'a [String], others: &[String]) -> Vec<&'a String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::process::{Child, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,6 +16,9 @@ const RUN: [&str; 7] = ["run", "x.toml", "--data", "data", "--workers", "2", "--
 /// Rounds in which something is killed.
 const ROUNDS: u32 = 6;
 const SEEDS: u32 = 12;
+
+/// A command that takes longer stands still: the whole sweep takes seconds, and a lease ten of them.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn bench() -> Bench {
     need_worker();
@@ -38,6 +41,35 @@ fn started(bench: &Bench) -> Child {
     bench.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Runs the sweep to its end; fails with what is known where it does not come to one.
+fn run_to_the_end(bench: &Bench) {
+    let mut command = started(bench);
+    let began = Instant::now();
+    while command.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            let known = stuck(bench);
+            kill_hard(command.id());
+            panic!("{RUN:?} did not end within {PATIENCE:?}\n{known}");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let status = command.wait().unwrap();
+    assert!(status.success(), "{RUN:?} failed\n{}", stuck(bench));
+}
+
+/// How far the sweep is, and the ends of the logs.
+fn stuck(bench: &Bench) -> String {
+    let mut known = bench.run(&["status", "x"]).stdout;
+    known.push_str(&bench.run(&["workers"]).stdout);
+    for log in std::fs::read_dir(bench.path(".transect/logs")).into_iter().flatten().filter_map(Result::ok) {
+        let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(15)..].join("\n");
+        known.push_str(&format!("--- {}\n{last}\n", log.path().display()));
+    }
+    known
+}
+
 fn children(parent: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
@@ -45,7 +77,13 @@ fn children(parent: u32) -> Vec<u32> {
 
 /// Returns once a worker of this very command holds a job, or the command has ended.
 fn wait_for_work(bench: &Bench, command: &mut Child) {
+    let began = Instant::now();
     while command.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            let known = stuck(bench);
+            kill_hard(command.id());
+            panic!("no worker of {RUN:?} held a job within {PATIENCE:?}\n{known}");
+        }
         let answer = bench.run(&["workers", "--json"]).stdout;
         let workers: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         let own = children(command.id());
@@ -67,7 +105,7 @@ fn kill_hard(id: u32) {
 #[test]
 fn what_is_killed_at_any_moment_comes_to_the_same_points() {
     let undisturbed = bench();
-    undisturbed.ok(&RUN);
+    run_to_the_end(&undisturbed);
     let expected = results(&undisturbed);
     assert_eq!(expected.0.lines().count(), 1 + SEEDS as usize * 3 * 2 * 21);
 
@@ -103,7 +141,7 @@ fn what_is_killed_at_any_moment_comes_to_the_same_points() {
         command.wait().unwrap();
     }
     assert!(cut_short > 0, "no run was killed while it worked");
-    disturbed.ok(&RUN);
+    run_to_the_end(&disturbed);
     let found = results(&disturbed);
     assert_eq!(found.0, expected.0, "points differ from those of an undisturbed run");
     assert_eq!(found.1, expected.1, "training curves differ from those of an undisturbed run");
