@@ -323,7 +323,17 @@ async fn every_statement_can_be_prepared() {
 #[test]
 fn both_databases_have_the_same_statements() {
     let names = |database| statements(database).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
-    let own = ["analyze", "keep_jobs", "keep_shared_jobs", "lock_graph", "newest_stop", "notify"].map(str::to_owned);
+    let own = [
+        "analyze",
+        "keep_jobs",
+        "keep_shared_jobs",
+        "lock_graph",
+        "look_up_by_key",
+        "newest_stop",
+        "notify",
+        "plan_freely",
+    ]
+    .map(str::to_owned);
     let expected: BTreeSet<String> = names("sqlite").into_iter().chain(own).collect();
     assert_eq!(names("postgres"), expected);
 }

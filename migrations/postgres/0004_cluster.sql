@@ -170,44 +170,104 @@ GROUP BY kind;
 -- Every change of jobs is counted in each sweep that needs them, once for each statement. A sweep that is being submitted
 -- has no totals yet; they are the last that its submission writes. Each server process has a shard, so that two seldom wait
 -- for each other, and takes rows in the order of their key, so that neither waits for ever.
-CREATE FUNCTION count_job_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_job_changes() RETURNS trigger LANGUAGE plpgsql
+-- Its plans are made once for each connection, perhaps for one job or for small tables, and must do for a million: jobs are
+-- grouped with themselves instead of joined, and everything else is looked up by its key.
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 BEGIN
+    WITH changed AS MATERIALIZED (
+        SELECT
+            c.id,
+            max(c.kind) AS kind,
+            max(c.run) AS run,
+            max(c.state) FILTER (WHERE c.is_new) AS now,
+            max(c.state) FILTER (WHERE NOT c.is_new) AS before,
+            sum(CASE WHEN c.is_new THEN c.points ELSE -c.points END) AS points,
+            max(c.cost) FILTER (WHERE c.is_new) AS cost,
+            max(c.cost) FILTER (WHERE NOT c.is_new) AS cost_before,
+            max(c.seconds) FILTER (WHERE c.is_new) AS seconds,
+            max(c.finished_at) FILTER (WHERE c.is_new) AS finished_at
+        FROM (
+            SELECT id, kind, run, state, points, cost, seconds, finished_at, TRUE AS is_new FROM new_jobs
+            UNION ALL
+            SELECT id, kind, run, state, points, cost, seconds, finished_at, FALSE AS is_new FROM old_jobs
+        ) AS c
+        GROUP BY c.id
+        HAVING count(DISTINCT c.state) > 1 OR count(DISTINCT c.points) > 1
+    ),
+
+    counted AS (
+        INSERT INTO job_totals AS t (kind, shard, queued, leased, done, failed, cancelled, points)
+        SELECT
+            c.kind,
+            1 + pg_backend_pid() % 64,
+            sum((c.now = 'queued')::int - (c.before = 'queued')::int),
+            sum((c.now = 'leased')::int - (c.before = 'leased')::int),
+            sum((c.now = 'done')::int - (c.before = 'done')::int),
+            sum((c.now = 'failed')::int - (c.before = 'failed')::int),
+            sum((c.now = 'cancelled')::int - (c.before = 'cancelled')::int),
+            sum(c.points)
+        FROM changed AS c
+        GROUP BY c.kind
+        ORDER BY c.kind
+        ON CONFLICT (kind, shard) DO UPDATE
+        SET
+            queued = t.queued + excluded.queued,
+            leased = t.leased + excluded.leased,
+            done = t.done + excluded.done,
+            failed = t.failed + excluded.failed,
+            cancelled = t.cancelled + excluded.cancelled,
+            points = t.points + excluded.points
+    ),
+
+    woken AS (
+        -- A finished sweep is at work again as soon as one of its jobs is queued.
+        UPDATE sweeps AS s
+        SET rolled_up_at = NULL
+        WHERE
+            s.rolled_up_at IS NOT NULL
+            AND s.id IN (
+                SELECT sj.sweep
+                FROM changed AS c
+                INNER JOIN sweep_jobs AS sj ON sj.job = c.id
+                WHERE c.now = 'queued' AND c.before IN ('done', 'failed', 'cancelled')
+            )
+    )
+
     INSERT INTO sweep_totals AS t (
         sweep, kind, model, shard, jobs, queued, leased, done, failed, cancelled, points, points_expected,
         cost_left, cost_done, seconds, last_finished_at
     )
     SELECT
         sj.sweep,
-        n.kind,
+        c.kind,
         r.model,
         1 + pg_backend_pid() % 64,
         0,
-        sum((n.state = 'queued')::int - (o.state = 'queued')::int),
-        sum((n.state = 'leased')::int - (o.state = 'leased')::int),
-        sum((n.state = 'done')::int - (o.state = 'done')::int),
-        sum((n.state = 'failed')::int - (o.state = 'failed')::int),
-        sum((n.state = 'cancelled')::int - (o.state = 'cancelled')::int),
-        sum(n.points - o.points),
+        sum((c.now = 'queued')::int - (c.before = 'queued')::int),
+        sum((c.now = 'leased')::int - (c.before = 'leased')::int),
+        sum((c.now = 'done')::int - (c.before = 'done')::int),
+        sum((c.now = 'failed')::int - (c.before = 'failed')::int),
+        sum((c.now = 'cancelled')::int - (c.before = 'cancelled')::int),
+        sum(c.points),
         0,
         sum(
-            CASE WHEN n.state IN ('queued', 'leased') THEN n.cost ELSE 0 END
-            - CASE WHEN o.state IN ('queued', 'leased') THEN o.cost ELSE 0 END
+            CASE WHEN c.now IN ('queued', 'leased') THEN c.cost ELSE 0 END
+            - CASE WHEN c.before IN ('queued', 'leased') THEN c.cost_before ELSE 0 END
         ),
-        sum(CASE WHEN n.state = 'done' AND o.state <> 'done' THEN n.cost ELSE 0 END),
-        sum(CASE WHEN n.state = 'done' AND o.state <> 'done' AND n.cost > 0 THEN coalesce(n.seconds, 0) ELSE 0 END),
-        max(n.finished_at)
-    FROM new_jobs AS n
-    INNER JOIN old_jobs AS o ON o.id = n.id
-    INNER JOIN sweep_jobs AS sj ON sj.job = n.id
-    INNER JOIN runs AS r ON r.id = n.run
+        sum(CASE WHEN c.now = 'done' AND c.before <> 'done' THEN c.cost ELSE 0 END),
+        sum(CASE WHEN c.now = 'done' AND c.before <> 'done' AND c.cost > 0 THEN coalesce(c.seconds, 0) ELSE 0 END),
+        max(c.finished_at)
+    FROM changed AS c
+    INNER JOIN sweep_jobs AS sj ON sj.job = c.id
+    INNER JOIN runs AS r ON r.id = c.run
     WHERE
-        (n.state <> o.state OR n.points <> o.points)
-        AND EXISTS (
+        EXISTS (
             SELECT 1 FROM sweep_totals AS f
-            WHERE f.sweep = sj.sweep AND f.kind = n.kind AND f.model = r.model AND f.shard = 0
+            WHERE f.sweep = sj.sweep AND f.kind = c.kind AND f.model = r.model AND f.shard = 0
         )
-    GROUP BY sj.sweep, n.kind, r.model
-    ORDER BY sj.sweep, n.kind, r.model
+    GROUP BY sj.sweep, c.kind, r.model
+    ORDER BY sj.sweep, c.kind, r.model
     ON CONFLICT (sweep, kind, model, shard) DO UPDATE
     SET
         queued = t.queued + excluded.queued,
@@ -220,43 +280,6 @@ BEGIN
         cost_done = t.cost_done + excluded.cost_done,
         seconds = t.seconds + excluded.seconds,
         last_finished_at = greatest(t.last_finished_at, excluded.last_finished_at);
-
-    INSERT INTO job_totals AS t (kind, shard, queued, leased, done, failed, cancelled, points)
-    SELECT
-        n.kind,
-        1 + pg_backend_pid() % 64,
-        sum((n.state = 'queued')::int - (o.state = 'queued')::int),
-        sum((n.state = 'leased')::int - (o.state = 'leased')::int),
-        sum((n.state = 'done')::int - (o.state = 'done')::int),
-        sum((n.state = 'failed')::int - (o.state = 'failed')::int),
-        sum((n.state = 'cancelled')::int - (o.state = 'cancelled')::int),
-        sum(n.points - o.points)
-    FROM new_jobs AS n
-    INNER JOIN old_jobs AS o ON o.id = n.id
-    WHERE n.state <> o.state OR n.points <> o.points
-    GROUP BY n.kind
-    ORDER BY n.kind
-    ON CONFLICT (kind, shard) DO UPDATE
-    SET
-        queued = t.queued + excluded.queued,
-        leased = t.leased + excluded.leased,
-        done = t.done + excluded.done,
-        failed = t.failed + excluded.failed,
-        cancelled = t.cancelled + excluded.cancelled,
-        points = t.points + excluded.points;
-
-    -- A finished sweep is at work again as soon as one of its jobs is queued.
-    UPDATE sweeps AS s
-    SET rolled_up_at = NULL
-    WHERE
-        s.rolled_up_at IS NOT NULL
-        AND s.id IN (
-            SELECT sj.sweep
-            FROM new_jobs AS n
-            INNER JOIN old_jobs AS o ON o.id = n.id
-            INNER JOIN sweep_jobs AS sj ON sj.job = n.id
-            WHERE n.state = 'queued' AND o.state IN ('done', 'failed', 'cancelled')
-        );
     RETURN NULL;
 END;
 $$;

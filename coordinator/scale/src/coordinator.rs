@@ -61,7 +61,7 @@ impl Coordinator {
             Some(server) => server.database(name).await?,
             None => format!("sqlite:{}", home.path().join("transect.db").display()),
         };
-        let log = std::fs::File::create(home.path().join("log"))?;
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(home.path().join("log"))?;
         let mut command = Command::new(beside("transect-coordinator")?);
         let http = free_address()?;
         command.args(["--listen", "127.0.0.1:0", "--http", &http.to_string(), "--home"]).arg(home.path());
@@ -142,7 +142,15 @@ impl Coordinator {
 }
 
 impl Drop for Coordinator {
+    /// One that has ended by itself, or was ended by others, says so.
     fn drop(&mut self) {
+        let ended = self.child.try_wait().ok().flatten().filter(|status| !status.success());
+        if let Some(status) = ended {
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            eprintln!("scale: the coordinator ended with {status}; the last that it said:");
+            last.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -98,6 +98,9 @@ fn row(wire: Wire) -> Result<Row, String> {
             if row.step == 0 || row.threads == 0 {
                 return Err("a snapshot is taken after at least 1 step, with at least 1 thread".to_owned());
             }
+            if i64::try_from(row.step).is_err() {
+                return Err(format!("step is {}; at most {} fits", row.step, i64::MAX));
+            }
             Ok(Row::Snapshot(Snapshot { artifact, bytes: row.bytes, step: row.step, threads: row.threads }))
         }
         Wire::Done(row) => {

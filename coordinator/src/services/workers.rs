@@ -103,6 +103,10 @@ impl WorkerService for Service {
         if info.device.is_empty() {
             return Err(invalid("info.device", "say which device the worker has, such as `cpu` or `cuda:0`"));
         }
+        if i64::try_from(info.memory_bytes).is_err() {
+            let most = i64::MAX;
+            return Err(invalid("info.memory_bytes", format!("it is {}; at most {most} fits", info.memory_bytes)));
+        }
         let (host, device, pid) = (info.host.clone(), info.device.clone(), info.pid);
         let worker = self.shared.store.register(info, self.shared.now()).await?;
         if let Some(caller) = &caller {

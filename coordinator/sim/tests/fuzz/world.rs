@@ -1,6 +1,7 @@
 //! One coordinator's services over a store in memory in which something is going on.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +19,14 @@ use transect_common::pb::artifact_service_client::ArtifactServiceClient;
 use transect_common::pb::sweep_service_client::SweepServiceClient;
 use transect_common::pb::worker_service_client::WorkerServiceClient;
 use transect_coordinator::artifacts::{Artifacts, Location};
-use transect_coordinator::store::{MemoryStore, Store as _, Terms, Timestamp};
+use transect_coordinator::store::{MemoryStore, SqliteStore, Store, Terms, Timestamp};
 use transect_coordinator::{Clock, Embedded};
 use transect_simulate::sound;
 
 use crate::messages::Known;
 
 const LEASE: Duration = Duration::from_secs(30);
+const TERMS: Terms = Terms { lease: LEASE, max_attempts: 3 };
 /// An endless stream, and a worker that waits for work, are listened to for so long.
 const LISTEN: Duration = Duration::from_millis(30);
 /// Most answers of a stream that are read.
@@ -118,7 +120,9 @@ pub fn is_our_fault(status: &Status) -> bool {
 }
 
 pub struct World {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
+    /// The store, where it is the one in memory.
+    memory: Option<Arc<MemoryStore>>,
     way: Way,
     now: Arc<AtomicU64>,
     /// Words that mean something here.
@@ -127,12 +131,22 @@ pub struct World {
 }
 
 impl World {
+    /// A world over a store in memory.
+    pub async fn in_memory() -> Self {
+        let memory = Arc::new(MemoryStore::new(TERMS));
+        Self { memory: Some(memory.clone()), ..Self::over(memory).await }
+    }
+
+    /// A world over a store in this folder.
+    pub async fn on_disk(folder: &Path) -> Self {
+        Self::over(Arc::new(SqliteStore::open(&folder.join("transect.db"), TERMS).await.unwrap())).await
+    }
+
     /// A sweep of two runs, one of which a worker is training; an artifact; another worker.
-    pub async fn new() -> Self {
+    async fn over(store: Arc<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Folder(folder.path().join("artifacts"));
         let artifacts = Artifacts::open(location, &folder.path().join("spool")).await.unwrap();
-        let store = Arc::new(MemoryStore::new(Terms { lease: LEASE, max_attempts: 3 }));
         let now = Arc::new(AtomicU64::new(1_700_000_000_000));
         let told = now.clone();
         let clock = Clock::told(move || Timestamp::from_millis(told.load(Ordering::Relaxed)));
@@ -154,26 +168,30 @@ impl World {
         let lease = pb::LeaseRequest { worker_id: "w-1".into(), max_jobs: 1, ..Default::default() };
         let lease = workers.lease(lease).await.unwrap().into_inner();
         let known = known(&artifact, whole, &lease.run);
-        Self { store, way, now, known, _artifacts: folder }
+        Self { store, memory: None, way, now, known, _artifacts: folder }
     }
 
     /// Sends messages to a method; what it answers is read for a while.
     pub async fn call(&self, path: &str, messages: Vec<Vec<u8>>) -> Result<(), Status> {
+        // One that is not answered in time is one whose client went away.
+        tokio::time::timeout(LISTEN, self.ask(path, messages)).await.unwrap_or(Ok(vec![])).map(drop)
+    }
+
+    /// Sends messages to a method; what it answers.
+    pub async fn ask(&self, path: &str, messages: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Status> {
         let mut grpc = Grpc::new(self.way.clone());
         let path = http::uri::PathAndQuery::try_from(path).unwrap();
-        let answered = async {
-            grpc.ready().await.map_err(|e| Status::unknown(e.to_string()))?;
-            let request = Request::new(tokio_stream::iter(messages));
-            let mut answers = grpc.streaming(request, path, Raw).await?.into_inner();
-            for _ in 0..MOST {
-                if answers.message().await?.is_none() {
-                    break;
-                }
+        grpc.ready().await.map_err(|e| Status::unknown(e.to_string()))?;
+        let request = Request::new(tokio_stream::iter(messages));
+        let mut answers = grpc.streaming(request, path, Raw).await?.into_inner();
+        let mut read = vec![];
+        while let Some(answer) = answers.message().await? {
+            read.push(answer);
+            if read.len() == MOST {
+                break;
             }
-            Ok(())
-        };
-        // One that is not answered in time is one whose client went away.
-        tokio::time::timeout(LISTEN, answered).await.unwrap_or(Ok(()))
+        }
+        Ok(read)
     }
 
     /// Time passes, and leases end.
@@ -185,7 +203,8 @@ impl World {
 
     /// Everything that must hold of a store at any moment.
     pub fn is_sound(&self) {
-        sound(&self.store.see()).unwrap();
+        let memory = self.memory.as_ref().expect("only a store in memory is seen through");
+        sound(&memory.see()).unwrap();
     }
 }
 

@@ -146,6 +146,22 @@ pub(super) async fn keep_jobs(tx: &mut Tx, jobs: &str) -> Result<()> {
     Ok(())
 }
 
+/// Has the rest of a transaction plan its statements for tables as they are at that moment and look rows up by their keys. A
+/// submission begins with empty tables and fills them a thousand rows at a time: no plan from its beginning does for its end.
+pub(super) async fn look_up_by_key(tx: &mut Tx) -> Result<()> {
+    sqlx::query(sql!("look_up_by_key")).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Ends that, once the tables have grown: the planner is told how large they are.
+pub(super) async fn plan_freely(tx: &mut Tx, grown: u64) -> Result<()> {
+    if grown >= MANY {
+        sqlx::query(sql!("analyze")).execute(&mut **tx).await?;
+    }
+    sqlx::query(sql!("plan_freely")).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Has jobs that a new sweep shares with others stay as they are until the transaction ends, so that what happens to them is
 /// counted for the sweep either now or after that.
 pub(super) async fn keep_shared_jobs(tx: &mut Tx, sweep: i64) -> Result<()> {

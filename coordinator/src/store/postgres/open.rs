@@ -70,6 +70,11 @@ pub(super) async fn open(url: &str, terms: Terms) -> Result<Db> {
             ("lock_timeout", "120s"),
             // Every statement is short, or reads much and simply; compiling them costs more than it saves.
             ("jit", "off"),
+            // A statement is planned once and kept while tables grow from nothing to millions of rows, and every statement
+            // looks rows up by a key: a plan that reads a whole table, fine as it may be at the beginning, must not be kept.
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_seqscan", "off"),
         ]);
     }
     let place = PathBuf::from(place(&options));

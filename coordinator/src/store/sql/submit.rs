@@ -12,7 +12,7 @@ use transect_common::run::{Origin, RunSpec};
 use transect_common::schedule::{line_cost, training_cost};
 use transect_common::sweep::ExpandedRun;
 
-use super::db::{Db, Tx, keep_shared_jobs, sql};
+use super::db::{Db, Tx, keep_shared_jobs, look_up_by_key, plan_freely, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
 use super::{scheduling, sweeps, takeover};
@@ -133,7 +133,9 @@ pub(super) async fn submit(db: &Db, sweep: NewSweep, now: Timestamp) -> Result<S
         .fetch_one(&mut *tx)
         .await?;
     needs::check(&mut tx, &sweep.expansion, &rows.needs).await?;
+    look_up_by_key(&mut tx).await?;
     let created = rows.insert(&mut tx, id, &now.to_string()).await?;
+    plan_freely(&mut tx, created).await?;
     keep_shared_jobs(&mut tx, id).await?;
     let mut statements = vec![sql!("requeue_needed")];
     if rows.may_lack {

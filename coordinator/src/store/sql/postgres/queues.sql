@@ -10,10 +10,10 @@ SELECT
     (
         SELECT count(*)
         FROM workers AS w
-        WHERE
-            w.sweep = s.id
-            AND w.id <> $1
-            AND EXISTS (SELECT 1 FROM jobs AS j WHERE j.worker = w.id AND j.state = 'leased')
+        CROSS JOIN LATERAL (
+            SELECT j.id FROM jobs AS j WHERE j.worker = w.id AND j.state = 'leased' ORDER BY j.worker, j.expires_at LIMIT 1
+        ) AS held
+        WHERE w.sweep = s.id AND w.id <> $1
     ) AS workers
 FROM sweeps AS s
 WHERE
@@ -21,8 +21,13 @@ WHERE
     AND s.rolled_up_at IS NULL
     AND EXISTS (
         SELECT 1
-        FROM jobs AS j
-        WHERE
-            j.sweep = s.id AND j.kind IN ('line', 'train') AND j.state = 'queued' AND j.ready AND j.due_at <= $2
+        FROM (VALUES ('line'), ('train')) AS k (kind)
+        CROSS JOIN LATERAL (
+            SELECT j.id
+            FROM jobs AS j
+            WHERE j.sweep = s.id AND j.kind = k.kind AND j.state = 'queued' AND j.ready AND j.due_at <= $2
+            ORDER BY j.id
+            LIMIT 1
+        ) AS head
     )
 ORDER BY s.id;
