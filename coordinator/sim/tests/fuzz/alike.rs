@@ -76,7 +76,7 @@ async fn ask_both(seeds: &[u64]) {
 }
 
 proptest! {
-    #![proptest_config(crate::config(12, "tests/fuzz/regressions/alike.txt"))]
+    #![proptest_config(crate::config(12, 20, "tests/fuzz/regressions/alike.txt"))]
 
     #[test]
     fn the_store_in_memory_and_sqlite_come_to_the_same(seeds in prop::collection::vec(any::<u64>(), 1..25)) {

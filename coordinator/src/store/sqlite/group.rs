@@ -48,13 +48,13 @@ impl State {
     async fn commit(&mut self) {
         let Some(open) = self.open.take() else { return };
         let done = open.commit().await.map_err(StoreError::from);
-        self.answer(done);
+        self.answer(&done);
     }
 
-    fn answer(&mut self, done: Result<()>) {
+    fn answer(&mut self, done: &Result<()>) {
         for answer in self.answers.drain(..) {
             // Who has gone away asks again.
-            let _ = answer.send(copy(&done));
+            let _ = answer.send(copy(done));
         }
     }
 
@@ -62,7 +62,7 @@ impl State {
     async fn undo(&mut self) {
         if let Err(error) = self.run("ROLLBACK TO write; RELEASE write").await {
             self.open = None;
-            self.answer(Err(error));
+            self.answer(&Err(error));
         }
     }
 

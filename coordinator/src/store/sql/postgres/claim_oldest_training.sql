@@ -10,7 +10,7 @@ WITH picked AS MATERIALIZED (
         AND j.state = 'queued'
         AND j.ready
         AND j.due_at <= $2
-        AND j.cost <= $5
+        AND j.cost + 0 <= $5 -- keeps to the index that is in the order of ids
         AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value::bigint FROM json_array_elements_text($6::json) AS v (value)))
         AND (
             -- Those who could go on with it may have other things to do, or may not serve this sweep.

@@ -15,7 +15,7 @@ WHERE
             AND j.state = 'queued'
             AND j.ready = 1
             AND j.due_at <= ?2
-            AND j.cost <= ?5
+            AND +j.cost <= ?5 -- the plus keeps to the index that is in the order of ids
             AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value FROM json_each(?6) AS v))
             AND (
                 -- Those who could go on with it may have other things to do, or may not serve this sweep.
