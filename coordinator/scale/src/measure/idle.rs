@@ -67,7 +67,7 @@ pub async fn measure(
     let how = "64 at once";
     report.add("register", workers as f64 / began.elapsed().as_secs_f64(), "workers/s", None, how);
 
-    let (leased, mut leases) = mpsc::unbounded_channel();
+    let (leased, mut taken) = mpsc::unbounded_channel();
     let waiting = Arc::new(Waiting {
         leased,
         beats: Mutex::default(),
@@ -109,7 +109,7 @@ pub async fn measure(
         let (mut jobs, mut latest) = (0, 0.0);
         while jobs < stored.jobs as usize {
             let lease =
-                timeout(Duration::from_secs(60), leases.recv()).await.context("nobody took a new job in a minute")?;
+                timeout(Duration::from_mins(1), taken.recv()).await.context("nobody took a new job in a minute")?;
             let Some((at, number)) = lease else { break };
             let milliseconds = at.saturating_duration_since(came).as_secs_f64() * 1e3;
             if jobs == 0 {
