@@ -76,7 +76,7 @@ impl Coordinator {
                 break address;
             }
             let gone = coordinator.child.try_wait()?;
-            if gone.is_some() || began.elapsed() > Duration::from_secs(60) {
+            if gone.is_some() || began.elapsed() > Duration::from_mins(1) {
                 bail!("the coordinator did not start: {}", coordinator.log());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -135,7 +135,7 @@ impl Coordinator {
                 ensure!(status.success(), "the coordinator ended with {status}: {}", self.log());
                 return Ok(());
             }
-            ensure!(began.elapsed() < Duration::from_secs(60), "the coordinator does not stop");
+            ensure!(began.elapsed() < Duration::from_mins(1), "the coordinator does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -74,7 +74,7 @@ impl Server {
             if ready.arg("-q").arg("-h").arg(&self.folder).status()?.success() {
                 return Ok(());
             }
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > Duration::from_mins(1) {
                 let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 bail!("Postgres does not answer: {log}");
             }

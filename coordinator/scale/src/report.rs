@@ -11,6 +11,7 @@ const BEGIN: &str = "<!-- figures: written by `make scale` -->";
 const END: &str = "<!-- end of figures -->";
 
 /// One measured number.
+#[expect(clippy::struct_field_names, reason = "the names of the JSON objects")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// What it is.

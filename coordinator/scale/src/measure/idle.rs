@@ -21,7 +21,7 @@ use crate::{load, process, sweep};
 
 /// Files that each of the two processes needs for itself.
 const SPARE: usize = 500;
-/// Sweeps of a few jobs that come while all wait.
+/// Most sweeps of a few jobs that come while all wait.
 const SWEEPS: usize = 10;
 
 /// Who waits, and what became of it.
@@ -39,9 +39,11 @@ pub async fn measure(
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    // Each job takes a worker from those that wait.
+    let sweeps = (workers / 10).clamp(1, SWEEPS);
     // What the sweeps walk is there before anybody waits.
     let (runs, _) = sweep::shape(10);
-    for number in 0..SWEEPS {
+    for number in 0..sweeps {
         sweep::import(coordinator, &format!("few{number}"), runs, number * runs).await?;
     }
     let room = process::most_files()?.saturating_sub(SPARE).max(1);
@@ -65,7 +67,7 @@ pub async fn measure(
     let how = "64 at once";
     report.add("register", workers as f64 / began.elapsed().as_secs_f64(), "workers/s", None, how);
 
-    let (leased, mut leases) = mpsc::unbounded_channel();
+    let (leased, mut taken) = mpsc::unbounded_channel();
     let waiting = Arc::new(Waiting {
         leased,
         beats: Mutex::default(),
@@ -100,14 +102,14 @@ pub async fn measure(
     report.add("idle_heartbeat_p99", percentile(&beats, 0.99).unwrap_or(f64::NAN), "ms", None, &how);
 
     let (mut first, mut all) = (vec![], vec![]);
-    let mut sweeps = coordinator.sweeps().await?;
-    for number in 0..SWEEPS {
-        let stored = sweep::submit(&mut sweeps, &sweep::file(&format!("few{number}"), 10)).await?;
+    let mut client = coordinator.sweeps().await?;
+    for number in 0..sweeps {
+        let stored = sweep::submit(&mut client, &sweep::file(&format!("few{number}"), 10)).await?;
         let came = Instant::now();
         let (mut jobs, mut latest) = (0, 0.0);
         while jobs < stored.jobs as usize {
             let lease =
-                timeout(Duration::from_secs(60), leases.recv()).await.context("nobody took a new job in a minute")?;
+                timeout(Duration::from_mins(1), taken.recv()).await.context("nobody took a new job in a minute")?;
             let Some((at, number)) = lease else { break };
             let milliseconds = at.saturating_duration_since(came).as_secs_f64() * 1e3;
             if jobs == 0 {
@@ -119,7 +121,7 @@ pub async fn measure(
         all.push(latest);
         sleep(Duration::from_millis(500)).await;
     }
-    let how = format!("from the answer to a submission of 10 jobs until a worker has the first; median of {SWEEPS}");
+    let how = format!("from the answer to a submission of 10 jobs until a worker has the first; median of {sweeps}");
     report.add("idle_first_lease", percentile(&first, 0.5).unwrap_or(f64::NAN), "ms", None, &how);
     report.add(
         "idle_all_leased",
