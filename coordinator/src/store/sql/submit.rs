@@ -251,12 +251,18 @@ impl<'a> Rows<'a> {
         (!rows.is_empty()).then(|| json(&rows))
     }
 
-    /// Returns how many jobs were not there yet.
+    /// Returns how many jobs were not there yet. No statement is kept (`persistent`): each fills the tables that the next reads,
+    /// and a plan for empty tables does not do for millions of rows.
     async fn insert(&self, tx: &mut Tx, sweep: i64, now: &str) -> Result<u64> {
         let (mut trainings, mut lines) = (0, 0);
         for chunk in self.runs.chunks(BATCH).map(json) {
-            sqlx::query(sql!("insert_runs")).bind(&chunk).bind(now).execute(&mut **tx).await?;
-            sqlx::query(sql!("insert_sweep_runs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_runs")).persistent(false).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_runs"))
+                .persistent(false)
+                .bind(sweep)
+                .bind(&chunk)
+                .execute(&mut **tx)
+                .await?;
         }
         for chunk in self.imported.chunks(BATCH).map(json) {
             let unknown: Vec<String> =
@@ -266,32 +272,52 @@ impl<'a> Rows<'a> {
                     "checkpoint {artifact} belongs to no import; import it first (`transect import`)"
                 )));
             }
-            sqlx::query(sql!("insert_imported_checkpoints")).bind(&chunk).bind(now).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_imported_checkpoints"))
+                .persistent(false)
+                .bind(&chunk)
+                .bind(now)
+                .execute(&mut **tx)
+                .await?;
         }
         let all: Vec<&LineRow> = self.lines.values().collect();
         for chunk in all.chunks(BATCH).map(json) {
-            sqlx::query(sql!("insert_lines")).bind(&chunk).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_lines")).persistent(false).bind(&chunk).execute(&mut **tx).await?;
         }
         for chunk in self.train_jobs.chunks(BATCH).map(json) {
             trainings += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
-            sqlx::query(sql!("insert_sweep_train_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_train_jobs"))
+                .persistent(false)
+                .bind(sweep)
+                .bind(&chunk)
+                .execute(&mut **tx)
+                .await?;
         }
         let mut at = (0, 0);
         while let Some(chunk) = self.line_chunk(&mut at) {
             lines += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
-            sqlx::query(sql!("insert_sweep_line_jobs")).bind(sweep).bind(&chunk).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_sweep_line_jobs"))
+                .persistent(false)
+                .bind(sweep)
+                .bind(&chunk)
+                .execute(&mut **tx)
+                .await?;
         }
         for (kind, new) in [(JobKind::Train, trainings), (JobKind::Line, lines)] {
             let new = integer(new, "a number of jobs")?;
-            sqlx::query(sql!("count_new_jobs")).bind(kind.name()).bind(new).execute(&mut **tx).await?;
+            sqlx::query(sql!("count_new_jobs"))
+                .persistent(false)
+                .bind(kind.name())
+                .bind(new)
+                .execute(&mut **tx)
+                .await?;
         }
         // Whatever the order of the expansion: by now every run and job of the sweep is there.
         for chunk in self.needs.chunks(BATCH).map(json) {
-            sqlx::query(sql!("insert_needs")).bind(&chunk).execute(&mut **tx).await?;
+            sqlx::query(sql!("insert_needs")).persistent(false).bind(&chunk).execute(&mut **tx).await?;
         }
         if !self.needs.is_empty() {
             for statement in [sql!("insert_sweep_sources"), sql!("ready_jobs_of_sweep")] {
-                sqlx::query(statement).bind(sweep).execute(&mut **tx).await?;
+                sqlx::query(statement).persistent(false).bind(sweep).execute(&mut **tx).await?;
             }
         }
         Ok(trainings + lines)
@@ -300,7 +326,14 @@ impl<'a> Rows<'a> {
 
 /// Inserts jobs in the name of `sweep`; returns how many were not there yet.
 async fn jobs(tx: &mut Tx, statement: &'static str, rows: &str, now: &str, sweep: i64) -> Result<u64> {
-    Ok(sqlx::query(statement).bind(rows).bind(now).bind(sweep).execute(&mut **tx).await?.rows_affected())
+    Ok(sqlx::query(statement)
+        .persistent(false)
+        .bind(rows)
+        .bind(now)
+        .bind(sweep)
+        .execute(&mut **tx)
+        .await?
+        .rows_affected())
 }
 
 /// Numbers of parameters; runs of one model mostly come one after another.
