@@ -27,8 +27,7 @@ demo: build ## train, walk and draw the first sweep on Fashion-MNIST
 test: setup ## run the whole test suite
 	@scripts/system.sh build test
 	@scripts/s3.sh
-	@echo "test: building everything, then running every test (one build profile, release, serves all targets)"
-	@$(CARGO) build --release --locked --workspace --bins
+	@echo "test: building everything, programs included, then running every test"
 	@$(CARGO) test --release --locked --workspace
 
 reproduction: build ## run sweeps/paper/small and write docs/reproduction.md (about an hour on two cores; DATA=folder of cifar10)
