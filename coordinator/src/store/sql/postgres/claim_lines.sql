@@ -13,7 +13,7 @@ WITH picked AS MATERIALIZED (
         AND j.due_at <= $3
         AND j.cost <= $7
         AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value::bigint FROM json_array_elements_text($8::json) AS v (value)))
-    ORDER BY j.id
+    ORDER BY j.id + 0
     LIMIT $5
     FOR NO KEY UPDATE SKIP LOCKED
 )

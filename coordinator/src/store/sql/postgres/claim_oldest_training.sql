@@ -17,7 +17,7 @@ WITH picked AS MATERIALIZED (
             j.due_at <= to_char(($2::text::timestamptz - interval '5 minutes') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
             OR NOT EXISTS (SELECT 1 FROM _begun_elsewhere AS b WHERE b.run = j.run AND b.asks = $1)
         )
-    ORDER BY j.id
+    ORDER BY j.id + 0
     LIMIT 1
     FOR NO KEY UPDATE OF j SKIP LOCKED
 )

@@ -10,6 +10,6 @@ WHERE
     AND due_at <= $1
     AND cost <= $3
     AND NOT (failures > 0 AND worker IN (SELECT v.value::bigint FROM json_array_elements_text($4::json) AS v (value)))
-ORDER BY id
+ORDER BY id + 0
 LIMIT 1
 FOR NO KEY UPDATE SKIP LOCKED;

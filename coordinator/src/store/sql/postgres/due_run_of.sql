@@ -14,7 +14,7 @@ FROM (
                 AND j.state = 'queued'
                 AND j.ready
                 AND j.due_at <= $2
-            ORDER BY j.id
+            ORDER BY j.id + 0
             LIMIT 1
         ) AS oldest
     FROM json_array_elements_text($1::json) AS v (value)

@@ -26,7 +26,7 @@ WHERE
             SELECT j.id
             FROM jobs AS j
             WHERE j.sweep = s.id AND j.kind = k.kind AND j.state = 'queued' AND j.ready AND j.due_at <= $2
-            ORDER BY j.id
+            ORDER BY j.id + 0
             LIMIT 1
         ) AS head
     )

@@ -8,7 +8,7 @@ SELECT EXISTS (
         SELECT j.id
         FROM jobs AS j
         WHERE j.sweep = s.id AND j.kind = k.kind AND j.state = 'queued' AND j.ready AND j.due_at <= $1
-        ORDER BY j.id
+        ORDER BY j.id + 0
         LIMIT 1
     ) AS head
     WHERE s.cancelled_at IS NULL AND s.rolled_up_at IS NULL
