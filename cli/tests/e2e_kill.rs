@@ -18,7 +18,7 @@ const ROUNDS: u32 = 6;
 const SEEDS: u32 = 12;
 
 /// A command that takes longer stands still: the whole sweep takes seconds, and a lease ten of them.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn bench() -> Bench {
     need_worker();
