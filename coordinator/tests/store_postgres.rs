@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use postgres_server::{Server, server};
 use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Executor, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Row as _};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use transect_common::job::ErrorClass;
@@ -373,29 +373,33 @@ const FILL: &str = "
     INSERT INTO job_needs (job, run, tag) SELECT j.id, 1 + j.id % 9999, 'final' FROM jobs AS j WHERE j.id % 5 = 0;
     ANALYZE";
 
-/// Steps of a plan that read a whole table: lines such as `Seq Scan on jobs j`.
-async fn scans(database: &mut sqlx::PgConnection, name: &str, sql: &str) -> Vec<String> {
+/// A connection to a database that is planned as if it held a million jobs, for whatever values come.
+async fn filled() -> PgConnection {
+    let mut connection = PgConnection::connect(&server().await.database().await).await.unwrap();
+    sqlx::raw_sql(FILL).execute(&mut connection).await.unwrap();
+    // What the planner believes is a hundred times that.
+    let more = "UPDATE pg_class SET reltuples = reltuples * 100
+                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples >= 2000";
+    connection.execute(more).await.unwrap();
+    // Plans as they are after a few executions.
+    connection.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+    connection
+}
+
+/// How a statement is executed: lines such as `Seq Scan on jobs j`.
+async fn plan(database: &mut PgConnection, name: &str, sql: &str) -> Vec<String> {
     database.execute(AssertSqlSafe(format!("PREPARE {name}_ AS {sql}"))).await.unwrap();
     let count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = $1";
     let parameters: i32 = sqlx::query_scalar(count).bind(format!("{name}_")).fetch_one(&mut *database).await.unwrap();
     let nulls = vec!["NULL"; parameters as usize].join(", ");
     let execute = if parameters == 0 { format!("{name}_") } else { format!("{name}_({nulls})") };
     let plan = database.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE {execute}"))).await.unwrap();
-    let lines = plan.iter().map(|row| row.get::<String, _>(0));
-    lines.filter_map(|line| line.split_once("Seq Scan on ").map(|(_, rest)| rest.to_owned())).collect()
+    plan.iter().map(|row| row.get::<String, _>(0)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_statement_scans_what_grows() {
-    let database = PgPool::connect(&server().await.database().await).await.unwrap();
-    let mut connection = database.acquire().await.unwrap();
-    sqlx::raw_sql(FILL).execute(&mut *connection).await.unwrap();
-    // What the planner believes is a hundred times that.
-    let more = "UPDATE pg_class SET reltuples = reltuples * 100
-                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples >= 2000";
-    connection.execute(more).await.unwrap();
-    // Plans for whatever values come, as they are after a few executions.
-    connection.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+    let mut database = filled().await;
     // These take every row, or a whole sweep at once, which may be most of them; none is on the way of a lease, a heartbeat, a
     // report or a page.
     let exempt = [
@@ -416,11 +420,27 @@ async fn no_statement_scans_what_grows() {
     let big = ["jobs", "points", "sweep_jobs", "runs", "lines", "curves", "checkpoints", "measures", "job_needs"];
     let mut found = vec![];
     for (name, sql) in statements("postgres").into_iter().filter(|(name, _)| !exempt.contains(&name.as_str())) {
-        let scans = scans(&mut connection, &name, &sql).await;
-        let scans = scans.into_iter().filter(|table| big.contains(&table.split(' ').next().unwrap()));
-        found.extend(scans.map(|table| format!("{name}: {table}")));
+        for step in plan(&mut database, &name, &sql).await {
+            let table = step.split_once("Seq Scan on ").and_then(|(_, rest)| rest.split(' ').next());
+            if table.is_some_and(|table| big.contains(&table)) {
+                found.push(format!("{name}: {step}"));
+            }
+        }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// The primary key has the same order, but leads through every job that is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_queued_job_is_found_by_the_indexes_of_the_queue() {
+    let mut database = filled().await;
+    for name in ["queues", "something_due", "due_line", "due_run_of", "claim_lines", "claim_oldest_training"] {
+        let sql = statements("postgres").into_iter().find(|(file, _)| file == name).unwrap().1;
+        let plan = plan(&mut database, name, &sql).await;
+        assert!(plan.iter().any(|step| step.contains("Index Scan using jobs_queue")), "{name}: {plan:#?}");
+        let by_key = |step: &&String| step.contains("jobs_pkey") && !step.contains("on jobs  ");
+        assert_eq!(plan.iter().find(by_key), None, "{name}: {plan:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -220,10 +220,15 @@ pub async fn waiting_for_changes_works(world: World) {
     changed.mark_unchanged();
     let worker = world.worker().await;
     assert!(changed.has_changed().unwrap(), "a worker came");
-    changed.mark_unchanged();
-    assert!(world.try_lease(worker).await.is_none());
-    world.store.expire(world.now()).await.unwrap();
-    assert!(!changed.has_changed().unwrap(), "asking for work where there is none changes nothing");
+    let mut is_quiet = false;
+    // A store that begins to listen to others says once that anything may have changed.
+    for _ in 0..2 {
+        changed.mark_unchanged();
+        assert!(world.try_lease(worker).await.is_none());
+        world.store.expire(world.now()).await.unwrap();
+        is_quiet |= !changed.has_changed().unwrap();
+    }
+    assert!(is_quiet, "asking for work where there is none changes nothing");
     world.sweep("first", &[0], &["all"]).await;
     assert!(changed.has_changed().unwrap());
 }

@@ -1,6 +1,6 @@
 //! Which jobs a worker is given: facts are read here, `transect_common::schedule` decides, statements claim.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::FromRow;
@@ -67,7 +67,6 @@ struct QueueRow {
     max_workers: Option<i64>,
     requires: String,
     is_paused: bool,
-    workers: i64,
 }
 
 impl QueueRow {
@@ -81,16 +80,25 @@ impl QueueRow {
                 requires: from_json::<Requires>(&self.requires)?,
             },
             is_paused: self.is_paused,
-            workers: count(self.workers)?,
+            workers: 0,
         })
     }
 }
 
-/// Live sweeps with a job that is due, with their workers beside `asker`.
-pub(super) async fn queues(tx: &mut Tx, asker: WorkerId, now: Timestamp) -> Result<Vec<Queue>> {
-    let rows: Vec<QueueRow> =
-        sqlx::query_as(sql!("queues")).bind(asker.0).bind(now.to_string()).fetch_all(&mut **tx).await?;
+/// Live sweeps with a job that is due, as if nobody were at work for them ([`count_workers`]).
+pub(super) async fn queues(tx: &mut Tx, now: Timestamp) -> Result<Vec<Queue>> {
+    let rows: Vec<QueueRow> = sqlx::query_as(sql!("queues")).bind(now.to_string()).fetch_all(&mut **tx).await?;
     rows.into_iter().map(QueueRow::queue).collect()
+}
+
+/// Counts who is at work for each of `queues`, beside `asker`. It looks at every worker that is.
+pub(super) async fn count_workers(tx: &mut Tx, asker: WorkerId, queues: &mut [Queue]) -> Result<()> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(sql!("workers_at_work")).bind(asker.0).fetch_all(&mut **tx).await?;
+    let at_work: BTreeMap<i64, i64> = rows.into_iter().collect();
+    for queue in queues {
+        queue.workers = count(at_work.get(&queue.sweep).copied().unwrap_or(0))?;
+    }
+    Ok(())
 }
 
 /// What those bring who could be given a job elsewhere than on this worker's device.
@@ -163,7 +171,11 @@ pub(super) async fn claim(tx: &mut Tx, wish: &LeaseWish, now: Timestamp, until: 
     if offer.is_closed {
         return Ok(None);
     }
-    let queues = queues(tx, wish.worker, now).await?;
+    let mut queues = queues(tx, now).await?;
+    // One sweep that takes any number of workers leaves nothing to choose.
+    if queues.len() > 1 || queues.iter().any(|queue| queue.schedule.max_workers.is_some()) {
+        count_workers(tx, wish.worker, &mut queues).await?;
+    }
     let order = serve_order(&offer, &queues);
     if order.is_empty() {
         return Ok(None);
@@ -177,11 +189,10 @@ pub(super) async fn claim(tx: &mut Tx, wish: &LeaseWish, now: Timestamp, until: 
     let (now, until, avoid) = (now.to_string(), until.to_string(), json(&avoid));
     let mut claimant = Claimant { tx, wish, now, until, avoid: String::new() };
     for sweep in order {
-        let queue = queues.iter().find(|queue| queue.sweep == sweep).expect("the order is of these queues");
-        let workers = queue.workers;
+        let queue = queues.iter_mut().find(|queue| queue.sweep == sweep).expect("the order is of these queues");
         let is_anyone_else = others.iter().any(|other| queue.schedule.requires.lack(other).is_none());
         claimant.avoid = if is_anyone_else { avoid.clone() } else { "[]".to_owned() };
-        if let Some(claim) = claimant.of_sweep(sweep, workers.into()).await? {
+        if let Some(claim) = claimant.of_sweep(queue).await? {
             sqlx::query(sql!("serve_sweep")).bind(wish.worker.0).bind(sweep).execute(&mut **claimant.tx).await?;
             return Ok(Some(claim));
         }
@@ -190,8 +201,8 @@ pub(super) async fn claim(tx: &mut Tx, wish: &LeaseWish, now: Timestamp, until: 
 }
 
 impl Claimant<'_> {
-    async fn of_sweep(&mut self, sweep: i64, workers: u64) -> Result<Option<Claim>> {
-        let left = self.wish.seconds_left;
+    async fn of_sweep(&mut self, queue: &mut Queue) -> Result<Option<Claim>> {
+        let (sweep, left) = (queue.sweep, self.wish.seconds_left);
         let (trainings, lines) = learned(self.tx, sweep).await?;
         if let Some(most) = most_cost(lines.rate, left) {
             let jobs = self.lines(sweep, most, most_jobs(self.wish.max_jobs.max(1), lines.seconds(), left)).await?;
@@ -200,7 +211,8 @@ impl Claimant<'_> {
             }
         }
         let Some(most) = most_cost(trainings.rate, left) else { return Ok(None) };
-        let statement = match training_order(trainings.waiting, workers) {
+        count_workers(self.tx, self.wish.worker, std::slice::from_mut(queue)).await?;
+        let statement = match training_order(trainings.waiting, queue.workers.into()) {
             TrainingOrder::Oldest => sql!("claim_oldest_training"),
             TrainingOrder::Longest => sql!("claim_longest_training"),
         };

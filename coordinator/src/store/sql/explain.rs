@@ -5,7 +5,7 @@ use transect_common::digest::RunDigest;
 use transect_common::job::{JobKind, JobState};
 use transect_common::schedule::{JobFacts, Queue, Requires, Schedule, Standing};
 
-use super::claim::{from_json, queues};
+use super::claim::{count_workers, from_json, queues};
 use super::db::{Db, Tx, sql};
 use super::rows::{count, text, word};
 use super::sweeps::{JobRow, with_errors};
@@ -64,7 +64,8 @@ pub(super) async fn explain(db: &Db, id: JobId, now: Timestamp) -> Result<Explai
             facts.standing = standing(&mut tx, sweep).await?;
         }
         facts.ahead = count(sqlx::query_scalar::<_, i64>(sql!("ahead_of_job")).bind(id.0).fetch_one(&mut *tx).await?)?;
-        facts.queues = queues(&mut tx, NOBODY, now).await?;
+        facts.queues = queues(&mut tx, now).await?;
+        count_workers(&mut tx, NOBODY, &mut facts.queues).await?;
     }
     let sweeps: Vec<(i64, String)> = sqlx::query_as(sql!("sweeps_of_job")).bind(id.0).fetch_all(&mut *tx).await?;
     tx.rollback().await?;
