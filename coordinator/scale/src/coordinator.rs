@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 use transect_common::client::{Channel, Endpoints};
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
@@ -124,6 +126,17 @@ impl Coordinator {
     pub fn cpu(&self) -> anyhow::Result<(f64, f64)> {
         let server = self.server.map_or(Ok(0.0), process::cpu_with_children)?;
         Ok((process::cpu(self.pid())?, server))
+    }
+
+    /// Has the database server write what it still keeps in memory of a large sweep, which it would otherwise do over the
+    /// minutes after, beside what is measured then.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        if self.server.is_some() {
+            let mut database = PgConnection::connect(&self.database).await?;
+            database.execute("CHECKPOINT").await?;
+            database.close().await?;
+        }
+        Ok(())
     }
 
     /// Asks it to stop, and waits until it has.

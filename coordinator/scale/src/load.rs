@@ -122,8 +122,9 @@ struct Worker {
 
 impl Worker {
     async fn work(mut self, load: Load, start: Instant, end: Instant, budget: Arc<AtomicI64>) -> anyhow::Result<Self> {
-        let beats = tokio::spawn(beat(self.client.clone(), self.id.clone(), self.heartbeat, self.held.clone()));
         sleep_until(start.min(end)).await;
+        // Nor do they all beat at once.
+        let beats = tokio::spawn(beat(self.client.clone(), self.id.clone(), self.heartbeat, self.held.clone()));
         let mut cached: Vec<String> = vec![];
         while Instant::now() < end && budget.load(Ordering::Relaxed) > 0 {
             let lease = self.lease(load, &cached).await?;

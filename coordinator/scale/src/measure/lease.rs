@@ -7,6 +7,7 @@ use crate::stats::percentile;
 
 /// Measures with a queue of `queued` jobs.
 pub async fn measure(coordinator: &Coordinator, steady: Load, most: Load, report: &mut Report) -> anyhow::Result<()> {
+    coordinator.settle().await?;
     let done = load::run(coordinator, steady).await?;
     let Load { workers, jobs_per_lease, job, .. } = steady;
     let how = format!(
