@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction bench clean
 
 CARGO := cargo
 BIN := target/release
@@ -70,6 +70,10 @@ scale: setup ## measure a coordinator under the load of a large cluster, on both
 	@scripts/system.sh build test
 	@$(CARGO) build --release --locked --package transect-coordinator --package transect-cli --package transect-scale --bins
 	@ulimit -n $$(ulimit -Hn) && $(BIN)/transect-scale $(if $(SOAK),--soak $(SOAK)) $(SCALE)
+
+bench: setup ## measure ours against its peers (WORK='name or pattern ...' RUNS=n SET='size=value ...'; LIST=1 says what there is)
+	@scripts/system.sh build test
+	@scripts/bench.sh $(foreach work,$(WORK),'$(work)') $(if $(RUNS),--runs $(RUNS)) $(foreach size,$(SET),--set '$(size)') $(if $(LIST),--list)
 
 lint: setup ## rustfmt, clippy, unused dependencies, SQL and proto checks; warnings are errors
 	@scripts/lint.sh

@@ -39,6 +39,7 @@ pub use event::{EpochScore, TrainError, TrainEvent};
 pub use init::initial;
 pub use learner::{Learner, Passed};
 pub use optimizer::Optimizer;
+pub use order::epoch_order;
 pub use schedule::factor;
 pub use snapshot::{Ask, Course, Made, Snapshot, SnapshotError};
 pub use start::{Misfit, StartError, start};

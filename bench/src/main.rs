@@ -1,0 +1,28 @@
+//! `transect-bench`: our side of the benchmarks of training and of probes. Each command loads what it needs, works once to
+//! warm up, measures the library's call alone, and prints one JSON object. `bench/run.py` compares it with its peers.
+
+mod subject;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "transect-bench", about = "Measures the worker's library and prints JSON; see bench/run.py")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Seconds of an epoch of training
+    Train(train::Train),
+}
+
+fn main() -> anyhow::Result<()> {
+    let measured = match Cli::parse().command {
+        Command::Train(train) => train.measure()?,
+    };
+    println!("{measured}");
+    Ok(())
+}
