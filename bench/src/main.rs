@@ -1,6 +1,8 @@
 //! `transect-bench`: our side of the benchmarks of training and of probes. Each command loads what it needs, works once to
 //! warm up, measures the library's call alone, and prints one JSON object. `bench/run.py` compares it with its peers.
 
+mod lines;
+mod peak;
 mod subject;
 mod train;
 
@@ -15,12 +17,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Seconds of the lines of a run
+    Lines(lines::Lines),
+    /// What this machine can do at most
+    Peak(peak::Peak),
     /// Seconds of an epoch of training
     Train(train::Train),
 }
 
 fn main() -> anyhow::Result<()> {
     let measured = match Cli::parse().command {
+        Command::Lines(lines) => lines.measure()?,
+        Command::Peak(peak) => peak.measure(),
         Command::Train(train) => train.measure()?,
     };
     println!("{measured}");

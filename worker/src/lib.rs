@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod data;
 pub mod executor;
+mod kernel;
 pub mod nn;
 pub mod probe;
 pub mod random;

@@ -45,6 +45,9 @@ pub enum Split {
 }
 
 impl Split {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Test];
+
     /// As in sweep files and SQL.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +58,7 @@ impl Split {
 
     /// The split of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Train, Self::Test].into_iter().find(|s| s.name() == name)
+        Self::ALL.into_iter().find(|s| s.name() == name)
     }
 }
 

@@ -279,6 +279,35 @@ pub enum Op {
     FirstToken,
 }
 
+impl Op {
+    /// Index of the layer whose parameters it reads.
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Self::Linear { layer }
+            | Self::Conv2d { layer, .. }
+            | Self::BatchNorm2d { layer, .. }
+            | Self::AddScalar { layer }
+            | Self::MulScalar { layer }
+            | Self::PrependToken { layer }
+            | Self::AddEmbedding { layer }
+            | Self::LayerNorm { layer, .. }
+            | Self::Attention { layer, .. } => Some(layer),
+            Self::Input
+            | Self::Flatten
+            | Self::ZeroPad { .. }
+            | Self::Activate(_)
+            | Self::Dropout { .. }
+            | Self::MaxPool2d { .. }
+            | Self::AdaptiveAvgPool { .. }
+            | Self::GlobalAvgPool
+            | Self::SubsampleAndPad { .. }
+            | Self::Add
+            | Self::Tokens
+            | Self::FirstToken => None,
+        }
+    }
+}
+
 /// One node of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {

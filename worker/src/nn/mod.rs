@@ -6,11 +6,13 @@
 //! Invariants: [`Norm::Running`] and [`Norm::Batch`] write nothing that the caller holds; the others write the buffer
 //! vector and nothing else. The only random numbers are dropout's masks, pure functions of (seed, step, operation).
 
+mod apply;
 pub mod device;
 mod model;
 mod ops;
 mod score;
 
+pub(crate) use apply::{Own, apply};
 pub use model::{Model, Noise, Norm};
 pub use score::{Score, Tally};
 pub use transect_common::model::Description;

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 use transect_common::model::{Description, Layer, Op};
 
-use super::ops::{activate, attention, batch_norm, dropout, max_pool};
+use super::apply::{Own, apply};
 
 /// Where batch norm takes its mean and variance from. The same for models without batch norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,56 +96,18 @@ impl Model {
             for &input in node.inputs.iter().filter(|&&input| self.last_use[input] == index) {
                 values[input] = None;
             }
-            let value = match node.op {
-                Op::Input => x.shallow_clone(),
-                Op::Flatten => inputs[0].flatten(1, -1),
-                Op::Linear { layer } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    inputs[0].linear(weight, bias)
-                }
-                Op::Conv2d { layer, stride, padding, groups } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    let [stride, padding, groups] = [stride, padding, groups].map(i64::from);
-                    inputs[0].conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], groups)
-                }
-                Op::ZeroPad { rows, columns } => {
-                    let [[top, bottom], [left, right]] = [rows, columns].map(|sides| sides.map(i64::from));
-                    inputs[0].constant_pad_nd([left, right, top, bottom])
-                }
-                Op::BatchNorm2d { layer, eps, momentum } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    batch_norm(&inputs[0], weight, bias, &self.running(layer, buffers), norm, eps, momentum)
-                }
-                Op::Activate(activation) => activate(activation, &inputs[0]),
-                Op::Dropout { p } => dropout(&inputs[0], p, noise, index),
-                Op::MaxPool2d { kernel, stride, padding } => {
-                    max_pool(&inputs[0], kernel.into(), stride.into(), padding.into())
-                }
-                Op::AdaptiveAvgPool { side } => inputs[0].adaptive_avg_pool2d([i64::from(side), i64::from(side)]),
-                Op::GlobalAvgPool => inputs[0].mean_dim([2i64, 3].as_slice(), false, None),
-                Op::SubsampleAndPad { pad } => {
-                    let [before, after] = pad.map(i64::from);
-                    let every_second = inputs[0].slice(2, None, None, 2).slice(3, None, None, 2);
-                    every_second.constant_pad_nd([0, 0, 0, 0, before, after])
-                }
-                Op::Add => &inputs[0] + &inputs[1],
-                Op::AddScalar { layer } | Op::AddEmbedding { layer } => &inputs[0] + self.tensor(layer, &weights),
-                Op::MulScalar { layer } => &inputs[0] * self.tensor(layer, &weights),
-                Op::Tokens => inputs[0].flatten(2, 3).transpose(1, 2),
-                Op::PrependToken { layer } => {
-                    let token = self.tensor(layer, &weights).expand([inputs[0].size()[0], -1, -1], false);
-                    Tensor::cat(&[&token, &inputs[0]], 1)
-                }
-                Op::LayerNorm { layer, eps } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    inputs[0].layer_norm(weight.size(), Some(weight), bias, eps, true)
-                }
-                Op::Attention { layer, heads } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    attention(&inputs[0].linear(weight, bias), heads.into())
-                }
-                Op::FirstToken => inputs[0].select(1, 0),
+            if node.op == Op::Input {
+                values.push(Some(x.shallow_clone()));
+                continue;
+            }
+            let layer = node.op.layer();
+            let parameters = layer.map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
+            let running = match node.op {
+                Op::BatchNorm2d { layer, .. } => Some(self.running(layer, buffers)),
+                _ => None,
             };
+            let noise = noise.map(|noise| (noise, index));
+            let value = apply(node.op, &inputs, Own { parameters, running }, norm, noise);
             values.push(Some(value));
         }
         values.pop().flatten().expect("a description has nodes, and nothing reads the last")
@@ -155,16 +117,6 @@ impl Model {
     fn parameters(&self, theta: &Tensor) -> Vec<Tensor> {
         let parts = theta.split_with_sizes(&self.lens, 0);
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.view(shape.as_slice())).collect()
-    }
-
-    fn weight_and_bias<'w>(&self, layer: usize, weights: &'w [Tensor]) -> (&'w Tensor, Option<&'w Tensor>) {
-        let mut own = weights[self.layer(layer).parameters.clone()].iter();
-        (own.next().expect("a layer begins with its weight"), own.next())
-    }
-
-    /// The one tensor of a layer.
-    fn tensor<'w>(&self, layer: usize, weights: &'w [Tensor]) -> &'w Tensor {
-        self.weight_and_bias(layer, weights).0
     }
 
     /// Views of a batch-norm layer's running mean and variance.

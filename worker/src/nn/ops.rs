@@ -67,8 +67,8 @@ pub(super) fn batch_norm(
 }
 
 /// Zeros with probability `p`, and everything else divided by 1 - `p`; `x` itself without noise.
-pub(super) fn dropout(x: &Tensor, p: f64, noise: Option<Noise>, operation: usize) -> Tensor {
-    let Some(Noise { seed, step }) = noise else { return x.shallow_clone() };
+pub(super) fn dropout(x: &Tensor, p: f64, noise: Option<(Noise, usize)>) -> Tensor {
+    let Some((Noise { seed, step }, operation)) = noise else { return x.shallow_clone() };
     let mut stream = Stream::new(seed, Purpose::Dropout, (step << 16) + operation as u64);
     let kept = (1.0 / (1.0 - p)) as f32;
     let factors: Vec<f32> =
@@ -115,12 +115,12 @@ mod tests {
     fn dropout_is_named_by_seed_step_and_operation_and_keeps_the_mean() {
         let x = Tensor::ones([100, 100], (Kind::Float, Device::Cpu));
         let noise = Noise { seed: 3, step: 5 };
-        let once = dropout(&x, 0.25, Some(noise), 7);
-        assert_eq!(dropout(&x, 0.25, Some(noise), 7), once);
+        let once = dropout(&x, 0.25, Some((noise, 7)));
+        assert_eq!(dropout(&x, 0.25, Some((noise, 7))), once);
         for (other, operation) in [(Noise { seed: 4, ..noise }, 7), (Noise { step: 6, ..noise }, 7), (noise, 8)] {
-            assert_ne!(dropout(&x, 0.25, Some(other), operation), once);
+            assert_ne!(dropout(&x, 0.25, Some((other, operation))), once);
         }
-        assert_eq!(dropout(&x, 0.25, None, 7), x);
+        assert_eq!(dropout(&x, 0.25, None), x);
         // 10,000 draws: the share of zeros is within 0.02 of 0.25 (4.6 standard deviations).
         let zeros = once.eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
         assert!((zeros - 0.25).abs() < 0.02, "{zeros}");

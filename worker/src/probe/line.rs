@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use tch::{Kind, Tensor};
+use transect_common::data::Split;
 use transect_common::line::{BatchNorm, LineSpec, Normalize};
 use transect_common::mask::Mask;
 use transect_common::model::Description;
 use transect_common::run::Tag;
 
-use super::{Ends, MeasureName, Measured, ProbeError};
+use super::{Ends, LineTask, MeasureName, Measured, ProbeError, Subject};
+use crate::data::Data;
 
 /// A line on a device.
 #[derive(Debug)]
@@ -25,6 +27,28 @@ struct Moving {
     to: Tensor,
     held: Tensor,
     ranges: Vec<Range<usize>>,
+}
+
+/// Resolves the lines of a group.
+///
+/// # Errors
+/// When one of them does not fit the model, the checkpoints or the data.
+pub(super) fn resolve(subject: &Subject, lines: &[LineTask]) -> Result<Vec<Line>, ProbeError> {
+    let ends = Ends::new(subject, lines)?;
+    let one = |task: &LineTask| {
+        no_split_is_empty(&task.spec, subject.data)?;
+        Line::new(&task.spec, subject.model.description(), &ends)
+    };
+    lines.iter().map(one).collect()
+}
+
+/// Every split that is evaluated, and the training images that statistics are estimated on, must have images.
+fn no_split_is_empty(spec: &LineSpec, data: &Data) -> Result<(), ProbeError> {
+    let statistics = (spec.batch_norm == BatchNorm::Recalibrate).then_some(Split::Train);
+    match spec.splits.iter().copied().chain(statistics).find(|&split| data.len(split) == 0) {
+        Some(empty) => Err(ProbeError::NoImages(empty)),
+        None => Ok(()),
+    }
 }
 
 impl Line {
@@ -60,6 +84,17 @@ impl Line {
     /// that is normalised by filters they rest at `from` there, as all of batch norm does.
     pub fn buffers(&self, alpha: f64) -> Tensor {
         self.buffers.at(alpha)
+    }
+
+    /// Its ends, and the state at which the rest is held: theta [P] and buffers [B] of each.
+    pub(super) fn states(&self) -> [[&Tensor; 2]; 3] {
+        let Self { theta, buffers, .. } = self;
+        [[&theta.from, &buffers.from], [&theta.to, &buffers.to], [&theta.held, &buffers.held]]
+    }
+
+    /// Ranges of theta and of the buffers that move.
+    pub(super) fn moving(&self) -> (&[Range<usize>], &[Range<usize>]) {
+        (&self.theta.ranges, &self.buffers.ranges)
     }
 
     /// How far its ends lie apart, before the direction is normalised: `distance`, and `distance-relative` and `cosine`

@@ -10,7 +10,9 @@
 mod align;
 mod ends;
 mod ensemble;
+mod evaluator;
 mod gauss;
+pub mod group;
 mod line;
 mod measures;
 pub mod plain;
@@ -31,9 +33,10 @@ use crate::sources::{SourceError, Sources};
 
 pub use align::align;
 pub use ends::Ends;
+pub use evaluator::Evaluator;
+pub use group::measure;
 pub use line::Line;
 pub use measures::{MeasureName, Measured};
-pub use plain::measure;
 
 /// What lines are measured on.
 #[derive(Debug, Clone, Copy)]

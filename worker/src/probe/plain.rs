@@ -7,7 +7,8 @@ use tch::Tensor;
 use transect_common::data::Split;
 use transect_common::line::{BatchNorm, LineSpec};
 
-use super::{Ends, Finding, Line, LineTask, Point, ProbeError, Subject, measures::Along};
+use super::line::resolve;
+use super::{Finding, Line, LineTask, Point, ProbeError, Subject, measures::Along};
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::{Model, Norm, Score, Tally};
@@ -29,12 +30,7 @@ pub fn measure(
     // Restores the mode when dropped, also by a panic.
     let _no_grad = tch::no_grad_guard();
     let Subject { model, data, .. } = *subject;
-    let ends = Ends::new(subject, lines)?;
-    let resolve = |task: &LineTask| {
-        no_split_is_empty(&task.spec, data)?;
-        Line::new(&task.spec, model.description(), &ends)
-    };
-    let resolved: Vec<Line> = lines.iter().map(resolve).collect::<Result<_, _>>()?;
+    let resolved = resolve(subject, lines)?;
     for (number, (task, line)) in lines.iter().zip(&resolved).enumerate() {
         let spec = &task.spec;
         let mut along: Vec<(Split, Along)> =
@@ -110,13 +106,4 @@ fn images(data: &Data, spec: &LineSpec, split: Split) -> usize {
 fn batches(data: &Data, spec: &LineSpec, split: Split) -> impl Iterator<Item = Range<usize>> {
     let (images, size) = (images(data, spec, split), spec.batch_size as usize);
     (0..images).step_by(size).map(move |start| start..images.min(start + size))
-}
-
-/// Every split that is evaluated, and the training images that statistics are estimated on, must have images.
-fn no_split_is_empty(spec: &LineSpec, data: &Data) -> Result<(), ProbeError> {
-    let statistics = (spec.batch_norm == BatchNorm::Recalibrate).then_some(Split::Train);
-    match spec.splits.iter().copied().chain(statistics).find(|&split| data.len(split) == 0) {
-        Some(empty) => Err(ProbeError::NoImages(empty)),
-        None => Ok(()),
-    }
 }

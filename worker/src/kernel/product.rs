@@ -1,0 +1,256 @@
+//! Products of many rows with one packed matrix: linear layers, and convolutions as products over windows.
+
+use super::isa::{Tile, per_isa};
+use super::{Act, Shape};
+
+/// Columns of a panel: what the innermost loop computes side by side.
+pub(super) const COLUMNS: usize = 16;
+/// Numbers of a row that are multiplied at a time: with [`COLUMNS`] of them a panel's block stays in the first cache.
+const BLOCK: usize = 576;
+/// Tiles of rows that share a panel's block before the next block comes.
+const GROUP: usize = 32;
+
+/// A matrix [K, outputs], packed into panels of 16 outputs.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    panels: Vec<f32>,
+    depth: usize,
+    outputs: usize,
+}
+
+impl Weights {
+    /// Packs the matrix whose number at (`k`, `output`) is `at(k, output)`.
+    pub fn pack(depth: usize, outputs: usize, at: impl Fn(usize, usize) -> f32) -> Self {
+        let mut panels = vec![0.0; outputs.div_ceil(COLUMNS) * depth * COLUMNS];
+        for (panel, packed) in panels.chunks_exact_mut(depth * COLUMNS).enumerate() {
+            let first = panel * COLUMNS;
+            let columns = COLUMNS.min(outputs - first);
+            for (k, row) in packed.chunks_exact_mut(COLUMNS).enumerate() {
+                for (column, value) in row[..columns].iter_mut().enumerate() {
+                    *value = at(k, first + column);
+                }
+            }
+        }
+        Self { panels, depth, outputs }
+    }
+
+    fn panel(&self, index: usize) -> &[f32] {
+        &self.panels[index * self.depth * COLUMNS..][..self.depth * COLUMNS]
+    }
+}
+
+/// What becomes of each product before it is written: `act(product * scale + shift + residual)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Epilogue<'e> {
+    /// Scale and shift of each output; nothing for 1 and 0.
+    pub scale_and_shift: Option<(&'e [f32], &'e [f32])>,
+    /// Added to each, in the layout of the result.
+    pub residual: Option<&'e [f32]>,
+    /// Applied last.
+    pub act: Act,
+}
+
+impl Epilogue<'_> {
+    /// The product itself.
+    pub const NONE: Self = Self { scale_and_shift: None, residual: None, act: Act::None };
+
+    /// One row of a panel, finished: `row` are the products of the outputs from `first` on, `place` is where they go.
+    #[inline(always)]
+    pub(super) fn finish(&self, row: &[f32; COLUMNS], first: usize, place: usize, columns: usize) -> [f32; COLUMNS] {
+        let mut row = *row;
+        if let Some((scale, shift)) = self.scale_and_shift {
+            let (scale, shift) = (whole(scale, first, columns), whole(shift, first, columns));
+            for i in 0..COLUMNS {
+                row[i] = row[i].mul_add(scale[i], shift[i]);
+            }
+        }
+        if let Some(residual) = self.residual {
+            let residual = whole(residual, place, columns);
+            for i in 0..COLUMNS {
+                row[i] += residual[i];
+            }
+        }
+        for value in &mut row {
+            *value = self.act.of(*value);
+        }
+        row
+    }
+}
+
+/// `columns` numbers from `first` on, and zeros after them.
+#[inline(always)]
+fn whole(x: &[f32], first: usize, columns: usize) -> [f32; COLUMNS] {
+    if columns == COLUMNS {
+        return *x[first..].first_chunk().expect("a panel has 16 outputs");
+    }
+    let mut whole = [0.0; COLUMNS];
+    whole[..columns].copy_from_slice(&x[first..][..columns]);
+    whole
+}
+
+/// Where the rows of the left matrix lie in a value: each begins at a pixel and consists of `runs` stretches of `run`
+/// numbers, `run_stride` apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Where the rows of one image begin.
+    starts: Vec<usize>,
+    /// Numbers from image to image.
+    image: usize,
+    /// The stretches of a row, in pieces that fit a block: offset in the row's window, length.
+    pieces: Vec<(usize, usize)>,
+    /// How many pieces are multiplied at a time.
+    blocks: Vec<usize>,
+}
+
+impl Rows {
+    /// Every pixel of a value of `shape` is a row: a linear layer, or a 1 x 1 convolution.
+    pub fn pixels(shape: Shape) -> Self {
+        Self::windows(shape, 1, 1)
+    }
+
+    /// Every window of `kernel` x `kernel` pixels, `stride` apart, of a value of `shape`, which is padded already. A row
+    /// holds its window's numbers in the order rows, columns, channels.
+    pub fn windows(shape: Shape, kernel: usize, stride: usize) -> Self {
+        let over = |size: usize| (size - kernel) / stride + 1;
+        let starts = (0..over(shape.h))
+            .flat_map(|y| (0..over(shape.w)).map(move |x| (y * shape.w + x) * stride * shape.c))
+            .collect();
+        let run = kernel * shape.c;
+        let pieces: Vec<(usize, usize)> = (0..kernel)
+            .flat_map(|y| {
+                let cut = (0..run).step_by(BLOCK);
+                cut.map(move |from| (y * shape.w * shape.c + from, BLOCK.min(run - from)))
+            })
+            .collect();
+        let mut blocks: Vec<usize> = vec![];
+        let mut filled = BLOCK;
+        for &(_, len) in &pieces {
+            match blocks.last_mut() {
+                Some(pieces) if filled + len <= BLOCK => {
+                    *pieces += 1;
+                    filled += len;
+                }
+                _ => {
+                    blocks.push(1);
+                    filled = len;
+                }
+            }
+        }
+        Self { starts, image: shape.len(), pieces, blocks }
+    }
+
+    #[inline(always)]
+    fn start(&self, row: usize) -> usize {
+        let (image, pixel) = (row / self.starts.len(), row % self.starts.len());
+        image * self.image + self.starts[pixel]
+    }
+}
+
+per_isa! {
+    /// Writes the products of all rows of `x` with `weights` to `out` [rows, outputs], each finished by `epilogue`.
+    ///
+    /// # Panics
+    /// When lengths do not fit.
+    pub fn product(x: &[f32], rows: &Rows, weights: &Weights, epilogue: &Epilogue, out: &mut [f32]) = product_by
+}
+
+#[inline(always)]
+fn product_by<T: Tile<ROWS>, const ROWS: usize>(
+    x: &[f32],
+    rows: &Rows,
+    weights: &Weights,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
+    let outputs = weights.outputs;
+    let count = out.len() / outputs;
+    let mut sums = [[[0.0; COLUMNS]; ROWS]; GROUP];
+    let mut starts = [[0; ROWS]; GROUP];
+    for first in (0..count).step_by(GROUP * ROWS) {
+        let tiles = (count - first).div_ceil(ROWS).min(GROUP);
+        for (tile, start) in starts[..tiles].iter_mut().enumerate() {
+            for (i, start) in start.iter_mut().enumerate() {
+                // Beyond the last row it is taken again, and not written.
+                *start = rows.start((first + tile * ROWS + i).min(count - 1));
+            }
+        }
+        for panel in 0..outputs.div_ceil(COLUMNS) {
+            let mut left = weights.panel(panel);
+            let mut pieces = &rows.pieces[..];
+            for (block, &taken) in rows.blocks.iter().enumerate() {
+                let (now, later) = pieces.split_at(taken);
+                let (these, others) = left.split_at(now.iter().map(|piece| piece.1).sum::<usize>() * COLUMNS);
+                let is_last = block + 1 == rows.blocks.len();
+                for tile in 0..tiles {
+                    let sums = &mut sums[tile];
+                    if block == 0 {
+                        *sums = [[0.0; COLUMNS]; ROWS];
+                    }
+                    T::accumulate(sums, x, &starts[tile], now, these);
+                    if is_last {
+                        write(sums, first + tile * ROWS, panel * COLUMNS, outputs, epilogue, out);
+                    }
+                }
+                (pieces, left) = (later, others);
+            }
+        }
+    }
+}
+
+/// The heart: adds to the `sums` of a tile of rows and 16 columns the products of their `pieces`, in the order of the row.
+#[inline(always)]
+pub(super) fn accumulate<const ROWS: usize>(
+    sums: &mut [[f32; COLUMNS]; ROWS],
+    x: &[f32],
+    starts: &[usize; ROWS],
+    pieces: &[(usize, usize)],
+    mut weights: &[f32],
+) {
+    let mut own = *sums;
+    for &(offset, len) in pieces {
+        let (now, later) = weights.split_at(len * COLUMNS);
+        let columns = now.as_chunks::<COLUMNS>().0;
+        let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+        for r in 0..ROWS {
+            rows[r] = &x[starts[r] + offset..][..columns.len()];
+        }
+        for (k, column) in columns.iter().enumerate() {
+            let column = *column;
+            // By index: through iterators the sums would leave the registers.
+            for r in 0..ROWS {
+                #[expect(unsafe_code, reason = "six checks of one number take as long as the products")]
+                // SAFETY: every row is as long as `columns`, of which `k` is an index.
+                let value = unsafe { *rows[r].get_unchecked(k) };
+                for i in 0..COLUMNS {
+                    own[r][i] = value.mul_add(column[i], own[r][i]);
+                }
+            }
+        }
+        weights = later;
+    }
+    *sums = own;
+}
+
+#[inline(always)]
+fn write<const ROWS: usize>(
+    sums: &[[f32; COLUMNS]; ROWS],
+    first_row: usize,
+    first_output: usize,
+    outputs: usize,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
+    let columns = COLUMNS.min(outputs - first_output);
+    for (i, row) in sums.iter().enumerate() {
+        let place = (first_row + i) * outputs + first_output;
+        if place >= out.len() {
+            return;
+        }
+        let row = epilogue.finish(row, first_output, place, columns);
+        if columns == COLUMNS {
+            out[place..][..COLUMNS].copy_from_slice(&row);
+        } else {
+            out[place..][..columns].copy_from_slice(&row[..columns]);
+        }
+    }
+}
