@@ -1,6 +1,7 @@
 //! `transect-bench`: our side of the benchmarks of training and of probes. Each command loads what it needs, works once to
 //! warm up, measures the library's call alone, and prints one JSON object. `bench/run.py` compares it with its peers.
 
+mod runs;
 mod subject;
 mod train;
 
@@ -17,11 +18,14 @@ struct Cli {
 enum Command {
     /// Seconds of an epoch of training
     Train(train::Train),
+    /// What a peer needs to train the same runs as a sweep
+    Runs(runs::Runs),
 }
 
 fn main() -> anyhow::Result<()> {
     let measured = match Cli::parse().command {
         Command::Train(train) => train.measure()?,
+        Command::Runs(runs) => runs.write()?,
     };
     println!("{measured}");
     Ok(())
