@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod data;
 pub mod executor;
+pub(crate) mod host;
 pub mod nn;
 pub mod probe;
 pub mod random;

@@ -6,11 +6,12 @@
 //! Invariants: [`Norm::Running`] and [`Norm::Batch`] write nothing that the caller holds; the others write the buffer
 //! vector and nothing else. The only random numbers are dropout's masks, pure functions of (seed, step, operation).
 
+mod blocked;
 pub mod device;
 mod model;
 mod ops;
 mod score;
 
-pub use model::{Model, Noise, Norm};
+pub use model::{Model, Noise, Norm, Pass};
 pub use score::{Score, Tally};
 pub use transect_common::model::Description;

@@ -1,8 +1,12 @@
 //! The interpreter of a model's graph.
 
-use tch::{Device, Tensor};
-use transect_common::model::{Description, Layer, Op};
+use std::ops::Range;
 
+use tch::{Device, Kind, Tensor};
+use transect_common::model::{Activation, Description, Layer, Op};
+use transect_common::run::Precision;
+
+use super::blocked;
 use super::ops::{activate, attention, batch_norm, dropout, max_pool};
 
 /// Where batch norm takes its mean and variance from. The same for models without batch norm.
@@ -32,6 +36,15 @@ pub struct Noise {
     pub step: u64,
 }
 
+/// What a training step's passes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Of dropout.
+    pub noise: Noise,
+    /// In which numbers layers multiply.
+    pub precision: Precision,
+}
+
 /// A description that can be computed on a device.
 #[derive(Debug)]
 pub struct Model {
@@ -42,6 +55,11 @@ pub struct Model {
     shapes: Vec<Vec<i64>>,
     /// For each value the node that reads it last: it is freed there.
     last_use: Vec<usize>,
+    /// For each node whether it is a ReLU whose result is pooled and not read otherwise. It is applied to what the pool
+    /// leaves, a quarter or less: the maximum of ReLUs is the ReLU of the maximum, gradients included.
+    is_pooled_first: Vec<bool>,
+    /// Training passes convolution's own layout from one operation to the next.
+    trains_blocked: bool,
 }
 
 impl Model {
@@ -55,7 +73,9 @@ impl Model {
                 last_use[input] = index;
             }
         }
-        Self { description, device, lens, shapes, last_use }
+        let is_pooled_first = pooled_first(&description);
+        let trains_blocked = device == Device::Cpu && blocked::suits(&description);
+        Self { description, device, lens, shapes, last_use, is_pooled_first, trains_blocked }
     }
 
     /// What is computed.
@@ -75,24 +95,31 @@ impl Model {
     /// # Panics
     /// When a shape or a device does not fit, or libtorch fails (out of memory, say).
     pub fn forward(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm) -> Tensor {
-        self.compute(theta, buffers, x, norm, None)
+        self.compute(&self.parameters(theta), buffers, x, norm, None)
     }
 
-    /// The same with [`Norm::Train`] and with dropout, as a training step has it. Two calls with the same `noise` and
-    /// batch size drop the same numbers; nothing is drawn for a model without dropout.
+    /// The same with [`Norm::Train`] and with dropout, as a training step has it, from the parameters in their order. Two
+    /// calls with the same noise and batch size drop the same numbers; nothing is drawn for a model without dropout.
     ///
     /// # Panics
     /// As [`Model::forward`] does.
-    pub fn forward_training(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, noise: Noise) -> Tensor {
-        self.compute(theta, buffers, x, Norm::Train, Some(noise))
+    pub fn forward_training(&self, weights: &[Tensor], buffers: &Tensor, x: &Tensor, pass: Pass) -> Tensor {
+        self.compute(weights, buffers, x, Norm::Train, Some(pass))
     }
 
-    fn compute(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm, noise: Option<Noise>) -> Tensor {
-        let weights = self.parameters(theta);
+    fn compute(&self, weights: &[Tensor], buffers: &Tensor, x: &Tensor, norm: Norm, pass: Option<Pass>) -> Tensor {
         let nodes = &self.description.nodes;
+        let noise = pass.map(|pass| pass.noise);
+        let precision = pass.map_or_else(Precision::default, |pass| pass.precision);
+        let is_blocked = self.trains_blocked && pass.is_some() && precision == Precision::Float32;
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
-            let inputs: Vec<Tensor> = node.inputs.iter().map(|&input| alive(&values, input).shallow_clone()).collect();
+            let inputs = node.inputs.iter().map(|&input| alive(&values, input));
+            let inputs: Vec<Tensor> = if is_blocked {
+                inputs.map(|value| blocked::in_layout_for(&node.op, value)).collect()
+            } else {
+                inputs.map(Tensor::shallow_clone).collect()
+            };
             for &input in node.inputs.iter().filter(|&&input| self.last_use[input] == index) {
                 values[input] = None;
             }
@@ -100,26 +127,34 @@ impl Model {
                 Op::Input => x.shallow_clone(),
                 Op::Flatten => inputs[0].flatten(1, -1),
                 Op::Linear { layer } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    inputs[0].linear(weight, bias)
+                    let (weight, bias) = self.weight_and_bias(layer, weights);
+                    multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias))
                 }
                 Op::Conv2d { layer, stride, padding, groups } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
+                    let (weight, bias) = self.weight_and_bias(layer, weights);
                     let [stride, padding, groups] = [stride, padding, groups].map(i64::from);
-                    inputs[0].conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], groups)
+                    if is_blocked {
+                        inputs[0].mkldnn_convolution(weight, bias, [padding; 2], [stride; 2], [1, 1], groups)
+                    } else {
+                        multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| {
+                            x.conv2d(weight, bias, [stride; 2], [padding; 2], [1, 1], groups)
+                        })
+                    }
                 }
                 Op::ZeroPad { rows, columns } => {
                     let [[top, bottom], [left, right]] = [rows, columns].map(|sides| sides.map(i64::from));
                     inputs[0].constant_pad_nd([left, right, top, bottom])
                 }
                 Op::BatchNorm2d { layer, eps, momentum } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
+                    let (weight, bias) = self.weight_and_bias(layer, weights);
                     batch_norm(&inputs[0], weight, bias, &self.running(layer, buffers), norm, eps, momentum)
                 }
+                Op::Activate(_) if self.is_pooled_first[index] => inputs[0].shallow_clone(),
                 Op::Activate(activation) => activate(activation, &inputs[0]),
                 Op::Dropout { p } => dropout(&inputs[0], p, noise, index),
                 Op::MaxPool2d { kernel, stride, padding } => {
-                    max_pool(&inputs[0], kernel.into(), stride.into(), padding.into())
+                    let pooled = max_pool(&inputs[0], kernel.into(), stride.into(), padding.into());
+                    if self.is_pooled_first[node.inputs[0]] { pooled.relu() } else { pooled }
                 }
                 Op::AdaptiveAvgPool { side } => inputs[0].adaptive_avg_pool2d([i64::from(side), i64::from(side)]),
                 Op::GlobalAvgPool => inputs[0].mean_dim([2i64, 3].as_slice(), false, None),
@@ -129,20 +164,22 @@ impl Model {
                     every_second.constant_pad_nd([0, 0, 0, 0, before, after])
                 }
                 Op::Add => &inputs[0] + &inputs[1],
-                Op::AddScalar { layer } | Op::AddEmbedding { layer } => &inputs[0] + self.tensor(layer, &weights),
-                Op::MulScalar { layer } => &inputs[0] * self.tensor(layer, &weights),
+                Op::AddScalar { layer } | Op::AddEmbedding { layer } => &inputs[0] + self.tensor(layer, weights),
+                Op::MulScalar { layer } => &inputs[0] * self.tensor(layer, weights),
                 Op::Tokens => inputs[0].flatten(2, 3).transpose(1, 2),
                 Op::PrependToken { layer } => {
-                    let token = self.tensor(layer, &weights).expand([inputs[0].size()[0], -1, -1], false);
+                    let token = self.tensor(layer, weights).expand([inputs[0].size()[0], -1, -1], false);
                     Tensor::cat(&[&token, &inputs[0]], 1)
                 }
                 Op::LayerNorm { layer, eps } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
+                    let (weight, bias) = self.weight_and_bias(layer, weights);
                     inputs[0].layer_norm(weight.size(), Some(weight), bias, eps, true)
                 }
                 Op::Attention { layer, heads } => {
-                    let (weight, bias) = self.weight_and_bias(layer, &weights);
-                    attention(&inputs[0].linear(weight, bias), heads.into())
+                    let (weight, bias) = self.weight_and_bias(layer, weights);
+                    let projected =
+                        multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias));
+                    attention(&projected, heads.into())
                 }
                 Op::FirstToken => inputs[0].select(1, 0),
             };
@@ -152,9 +189,15 @@ impl Model {
     }
 
     /// Theta's parameters in their shapes: views, and one `cat` in the backward.
-    fn parameters(&self, theta: &Tensor) -> Vec<Tensor> {
+    pub fn parameters(&self, theta: &Tensor) -> Vec<Tensor> {
         let parts = theta.split_with_sizes(&self.lens, 0);
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.view(shape.as_slice())).collect()
+    }
+
+    /// The places of the parameters that lie in a stretch of theta that none of them straddles.
+    pub fn parameters_in(&self, range: &Range<usize>) -> Range<usize> {
+        let before = |offset| self.description.parameters.partition_point(|parameter| parameter.offset < offset);
+        before(range.start)..before(range.end)
     }
 
     fn weight_and_bias<'w>(&self, layer: usize, weights: &'w [Tensor]) -> (&'w Tensor, Option<&'w Tensor>) {
@@ -177,6 +220,36 @@ impl Model {
     fn layer(&self, index: usize) -> &Layer {
         &self.description.layers[index]
     }
+}
+
+/// What `product` makes of an input, a weight and a bias, all taken in a precision; f32.
+///
+/// Not by libtorch's autocast: its binding knows that of CUDA alone, and its mode survives a panic.
+fn multiplied(
+    precision: Precision,
+    [x, weight]: [&Tensor; 2],
+    bias: Option<&Tensor>,
+    product: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Tensor,
+) -> Tensor {
+    match precision {
+        Precision::Float32 => product(x, weight, bias),
+        Precision::Bfloat16 => {
+            let short = |tensor: &Tensor| tensor.to_kind(Kind::BFloat16);
+            product(&short(x), &short(weight), bias.map(short).as_ref()).to_kind(Kind::Float)
+        }
+    }
+}
+
+/// For each node whether it is a ReLU that one pool reads and nothing else.
+fn pooled_first(description: &Description) -> Vec<bool> {
+    let nodes = &description.nodes;
+    let is_only_pooled = |index: usize| {
+        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&index));
+        let pooled = readers.next().is_some_and(|node| matches!(node.op, Op::MaxPool2d { .. }));
+        pooled && readers.next().is_none()
+    };
+    let is_relu = |index: usize| matches!(nodes[index].op, Op::Activate(Activation::Relu));
+    (0..nodes.len()).map(|index| is_relu(index) && is_only_pooled(index)).collect()
 }
 
 fn alive(values: &[Option<Tensor>], value: usize) -> &Tensor {
