@@ -3,6 +3,7 @@
 
 mod lines;
 mod peak;
+mod runs;
 mod subject;
 mod train;
 
@@ -23,6 +24,8 @@ enum Command {
     Peak(peak::Peak),
     /// Seconds of an epoch of training
     Train(train::Train),
+    /// What a peer needs to train the same runs as a sweep
+    Runs(runs::Runs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,6 +33,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lines(lines) => lines.measure()?,
         Command::Peak(peak) => peak.measure(),
         Command::Train(train) => train.measure()?,
+        Command::Runs(runs) => runs.write()?,
     };
     println!("{measured}");
     Ok(())

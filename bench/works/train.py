@@ -26,7 +26,7 @@ class Epoch(Work):
         self.common = ["--architecture", self.architecture, "--batch-size", self.batch_size]
         data = folder if self.set_name.startswith("cifar") or not self.data else self.data
         self.subject = ["--data", self.set_name, "--folder", data, "--images", self.images]
-        self.mine = self._ours(thread_counts()[-1], self.repeat, "--write", self.file)
+        self._ours(thread_counts()[-1], self.repeat, "--write", self.file)
         self.threads_ours = self._best(self._ours)
         self.threads_theirs = self._best(self._theirs)
         self.variant = self._theirs(self.threads_theirs, 1)["variant"]
@@ -44,10 +44,13 @@ class Epoch(Work):
         return theirs("train_torch.py", *self.common, "--file", self.file, "--repeat", repeat, *more, threads=threads)
 
     def check(self):
-        peer = self._theirs(self.threads_theirs, 1, "--variant", self.variant)
-        # Rounding differs and training amplifies it, so the first epoch is compared, and not to the last digit.
-        close_enough("mean training loss of the first epoch", self.mine["loss"][0], peer["loss"][0], 2e-3)
-        close_enough("training accuracy of the first epoch", self.mine["accuracy"][0], peer["accuracy"][0], 5e-3)
+        # Rounding differs, and training amplifies it: less so with small steps.
+        slowly = ["--lr", 0.001]
+        mine = self._ours(self.threads_ours, 1, *slowly)
+        peer = self._theirs(self.threads_theirs, 1, "--variant", self.variant, *slowly)
+        for epoch in range(2):
+            close_enough(f"mean training loss of epoch {epoch + 1}", mine["loss"][epoch], peer["loss"][epoch], 1e-3)
+            close_enough(f"accuracy of epoch {epoch + 1}", mine["accuracy"][epoch], peer["accuracy"][epoch], 1e-2)
 
     def ours(self):
         return statistics.median(self._ours(self.threads_ours, self.repeat)["seconds"])

@@ -157,6 +157,7 @@ impl Fleet {
         let child = Command::new(&orders.program)
             .args(["--coordinator", &orders.coordinator, "--device", device])
             .args(["--threads", &orders.threads.to_string()])
+            .args(["--slots", "auto"])
             .args(["--exit-with-parent", &std::process::id().to_string()])
             .args(["--grace-seconds", GRACE])
             .arg("--data")

@@ -39,7 +39,7 @@ pub struct RunArgs {
     /// The sweep file
     #[arg(value_name = "SWEEP.toml")]
     file: PathBuf,
-    /// Worker processes; without it one for each core (at most 8), or one for each GPU named by --device
+    /// Worker processes; without it one for each core (at most 8), or one for each GPU named by --device, but no more than runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     workers: Option<u32>,
     /// Threads of each worker; without it, the cores shared out
@@ -113,7 +113,7 @@ impl Job<'_> {
         let trained_before = self.first.get_or_insert_with(|| begun.sweep.clone()).train_done;
         let mut sweep = begun.sweep.clone();
         if left(&sweep) > 0 {
-            let orders = orders(self.global, self.args, self.data, session.address())?;
+            let orders = orders(self.global, self.args, self.data, session.address(), sweep.runs)?;
             sweep = work(session, self.output, orders, begun, &mut self.signals).await?;
         }
         let newly_trained = sweep.train_done.saturating_sub(trained_before);
@@ -210,11 +210,12 @@ async fn work(
     followed.map(|()| sweep)
 }
 
-/// Processes and threads for this machine.
-fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str) -> Result<Orders, Failure> {
+/// Processes and threads for this machine. Unless said otherwise no more workers than runs: what is leased is of one run.
+fn orders(global: &Global, args: &RunArgs, data: &Path, coordinator: &str, runs: u64) -> Result<Orders, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let is_cpu = args.device.iter().all(|device| device == "cpu");
-    let workers = args.workers.unwrap_or(if is_cpu { cores.min(MOST_WORKERS) } else { args.device.len() } as u32);
+    let most = if is_cpu { cores.min(MOST_WORKERS) } else { args.device.len() } as u32;
+    let workers = args.workers.unwrap_or(most.min(u32::try_from(runs).unwrap_or(most)).max(1));
     let threads = args.threads.unwrap_or((cores as u32 / workers).max(1));
     Ok(Orders {
         program: find_worker()?,

@@ -10,8 +10,8 @@ use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
 use transect_common::model::{Activation, CifarNorm, CifarResnet, Mlp, ModelSpec, Resnet, ResnetNorm, Stem, Vgg, Vit};
 use transect_common::run::{
-    InitScheme, InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, RunSpec, Schedule, Seeds, Source, StopRule, Tag,
-    TrainSpec,
+    InitScheme, InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, Precision, RunSpec, Schedule, Seeds, Source,
+    StopRule, Tag, TrainSpec,
 };
 
 fn plain() -> RunSpec {
@@ -276,12 +276,13 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         batch_size: _,
         label_smoothing: _,
         clip_norm: _,
+        precision: _,
         stop: _,
         layers: _,
         keep: _,
     } = train;
 
-    let train_changes: [fn(&mut InitSpec, &mut TrainSpec); 56] = [
+    let train_changes: [fn(&mut InitSpec, &mut TrainSpec); 57] = [
         |i, _| i.scheme = InitScheme::KaimingUniform,
         |i, _| i.scheme = InitScheme::XavierUniform,
         |i, _| i.scheme = InitScheme::XavierNormal,
@@ -306,6 +307,7 @@ fn neighbours(spec: &RunSpec) -> Vec<RunSpec> {
         |_, t| t.seed = Seeds { labels: 77, ..t.seed },
         |_, t| t.label_smoothing = 0.1,
         |_, t| t.clip_norm = Some(1.0),
+        |_, t| t.precision = Precision::Bfloat16,
         |_, t| t.stop = Some(StopRule { accuracy: Some(0.99), loss: None }),
         |_, t| t.stop = Some(StopRule { accuracy: None, loss: Some(0.01) }),
         |_, t| t.layers = vec![layer("fc1", |l| l.lr = Some(0.3))],

@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod data;
 pub mod executor;
+pub(crate) mod host;
 mod kernel;
 pub mod nn;
 pub mod probe;

@@ -10,7 +10,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use transect_common::client::{Access, AccessFiles, Endpoints};
 use transect_common::telemetry::{self, Logs};
-use transect_worker::daemon::{self, Left};
+use transect_worker::daemon::{self, Left, Slots};
 use transect_worker::executor;
 
 /// Works for a Transect coordinator: trains runs and takes probes on one device.
@@ -109,9 +109,13 @@ struct Daemon {
     /// Bytes of checkpoints to keep there at most.
     #[arg(long, env = "TRANSECT_CACHE_BYTES", value_name = "N", default_value_t = 2 << 30)]
     cache_bytes: u64,
-    /// Threads to compute with [default: one for each core]. Give workers on one machine each their share.
+    /// Threads to compute with [default: one for each core, shared out among --slots]. Give workers on one machine each their share.
     #[arg(long, env = "TRANSECT_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
+    /// Groups of jobs to work on side by side, each in an executor of its own with --threads threads; `auto`: a second
+    /// while jobs take less than a second.
+    #[arg(long, env = "TRANSECT_SLOTS", value_name = "N|auto", default_value = "1")]
+    slots: Slots,
     /// A word that jobs may ask for, such as a100 or zone=b (letters, digits and - _ . =, at most 32). May be given again.
     #[arg(long = "label", env = "TRANSECT_LABELS", value_name = "WORD", value_delimiter = ',', value_parser = label)]
     labels: Vec<String>,
@@ -205,7 +209,8 @@ fn run_daemon(args: Daemon) -> anyhow::Result<Left> {
         data: args.data.unwrap_or_else(|| args.home.join("data")),
         cache: args.cache.unwrap_or_else(|| args.home.join("cache")),
         cache_bytes: args.cache_bytes,
-        threads: args.threads.unwrap_or(cores),
+        threads: args.threads.unwrap_or((cores / args.slots.sharing()).max(1)),
+        slots: args.slots,
         labels: args.labels,
         snapshot_every: Duration::from_secs(args.snapshot_seconds.into()),
         grace,

@@ -11,11 +11,12 @@ use transect_common::data::{Augment, DataSet, DataSpec, Split};
 use transect_common::mask::Mask;
 use transect_common::model::ModelSpec;
 use transect_common::run::{
-    InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, RunSpec, Schedule, Seeds, Source, StopRule, Tag, TrainSpec,
+    InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, Precision, RunSpec, Schedule, Seeds, Source, StopRule, Tag,
+    TrainSpec,
 };
 use transect_worker::Stop;
 use transect_worker::data::{Data, DataError, Images};
-use transect_worker::nn::{Model, Norm};
+use transect_worker::nn::{Model, Noise, Norm, Pass};
 use transect_worker::random::{Purpose, Stream};
 use transect_worker::sources::Sources;
 use transect_worker::train::{self, EpochScore, TrainError, TrainEvent, initial, train};
@@ -506,4 +507,57 @@ fn a_run_starts_where_its_sources_say_and_is_refused_without_them() {
     assert!(layer(&run, init, "fc1") == layer(&teacher, &taught, "fc1"));
     let plain = initial(model(&run).description(), &InitSpec::default(), 1);
     assert!(layer(&run, init, "fc2+fc3") == layer(&run, &plain, "fc2+fc3"));
+}
+
+#[test]
+fn bfloat16_is_asked_for_and_trains_nearly_as_well() {
+    let data = square_data();
+    for name in ["mlp", "lenet5"] {
+        let full = run(name, recipe(0.02, 3));
+        let short = run(name, TrainSpec { precision: Precision::Bfloat16, ..recipe(0.02, 3) });
+        assert_ne!(full.digest(), short.digest());
+        let [(full, _), (short, result)] = [&full, &short].map(|run| events(run, &data));
+        assert_eq!(result, Ok(()));
+        let [full, short] = [scores(&full), scores(&short)];
+        // The start is measured in f32 either way; the first epoch's products are not.
+        assert_eq!(full[0].loss, short[0].loss, "{name}");
+        assert_ne!(full[1].loss, short[1].loss, "{name}");
+        assert!(short[6].accuracy > 0.9, "{name}: {:?}", short[6]);
+    }
+}
+
+/// Convolutions keep their own layout in training; a model that reads gradients of plain operations does not.
+#[test]
+fn gradients_are_those_of_plain_operations() {
+    tch::set_num_threads(1);
+    for (name, input) in [("lenet5", [1, 28, 28]), ("resnet20", [3, 32, 32]), ("simple-cnn", [3, 32, 32])] {
+        let description = ModelSpec::from_name(name).unwrap().describe(input, 10).unwrap();
+        let start = initial(&description, &InitSpec::default(), 1);
+        let model = Model::new(description, Device::Cpu);
+        let mut stream = Stream::new(1, Purpose::Init, 0);
+        let [channels, height, width] = input.map(i64::from);
+        let pixels: Vec<f32> = (0..8 * channels * height * width).map(|_| stream.normal() as f32).collect();
+        let x = Tensor::from_slice(&pixels).view([8, channels, height, width]);
+        let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7]);
+        let theta = Tensor::from_slice(&start.theta).set_requires_grad(true);
+        let gradient = |logits: Tensor, of: &[Tensor]| {
+            let loss = logits.cross_entropy_for_logits(&labels);
+            (loss.double_value(&[]), Tensor::run_backward(&[loss], of, false, false))
+        };
+        let buffers = || Tensor::from_slice(&start.buffers);
+        let (plain_buffers, own_buffers) = (buffers(), buffers());
+        let logits = model.forward(&theta, &plain_buffers, &x, Norm::Train);
+        let (plain_loss, plain) = gradient(logits, &[theta.shallow_clone()]);
+        let leaves: Vec<Tensor> =
+            model.parameters(&theta.detach()).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+        let pass = Pass { noise: Noise { seed: 1, step: 0 }, precision: Precision::Float32 };
+        let (loss, own) = gradient(model.forward_training(&leaves, &own_buffers, &x, pass), &leaves);
+        assert!((loss - plain_loss).abs() < 1e-5 * plain_loss, "{name}: {loss} for {plain_loss}");
+        let far = |a: &Tensor, b: &Tensor| (a - b).norm().double_value(&[]) / b.norm().double_value(&[]).max(1e-9);
+        let own = Tensor::cat(&own.iter().map(|piece| piece.reshape(-1)).collect::<Vec<_>>(), 0);
+        assert!(far(&own, &plain[0]) < 1e-3, "{name}: {}", far(&own, &plain[0]));
+        if !start.buffers.is_empty() {
+            assert!(far(&own_buffers, &plain_buffers) < 1e-5, "{name}: running statistics");
+        }
+    }
 }

@@ -9,7 +9,8 @@ use tch::{Reduction, Tensor};
 use transect_common::model::{
     Activation, CifarNorm, CifarResnet, EfficientnetLite, Mlp, ModelSpec, Resnet, ResnetNorm, Stem, Vgg, Vit,
 };
-use transect_worker::nn::{Noise, Norm};
+use transect_common::run::Precision;
+use transect_worker::nn::{Noise, Norm, Pass};
 use truth::{Case, Fixture, assert_near, formula, values};
 
 /// Compares `spec` on four images of `input` with the fixture's `case`, in training mode within `rough`.
@@ -134,7 +135,12 @@ fn dropout_is_of_training_steps_alone_and_differs_from_step_to_step() {
         assert_eq!(evaluated(&case, norm), evaluated(&without, norm));
     }
     let trained = |case: &Case, seed, step| {
-        values(&case.model.forward_training(&case.theta, &case.buffers, &case.x, Noise { seed, step }))
+        values(&case.model.forward_training(
+            &case.model.parameters(&case.theta),
+            &case.buffers,
+            &case.x,
+            Noise { seed, step },
+        ))
     };
     assert_eq!(trained(&without, 1, 1), evaluated(&without, Norm::Train));
     assert_eq!(trained(&case, 1, 1), trained(&case, 1, 1));

@@ -18,7 +18,7 @@ use crate::digest::{ArtifactDigest, RunDigest};
 use crate::model::ModelSpec;
 
 pub use init::{InitScheme, InitSpec, LayerStart, Source};
-pub use recipe::{LayerRecipe, Optimizer, Schedule, Seeds, StopRule, TrainSpec};
+pub use recipe::{LayerRecipe, Optimizer, Precision, Schedule, Seeds, StopRule, TrainSpec};
 pub use tag::{Tag, TagError};
 
 /// Where a run's checkpoints come from.

@@ -290,6 +290,29 @@ impl From<Seeds> for SeedsForm {
     }
 }
 
+/// In which numbers linear and convolution layers multiply while training, forward and backward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// IEEE 754 with 32 bits, as everything else.
+    #[default]
+    Float32,
+    /// Inputs, weights and gradients of these layers rounded to bfloat16 (8 bits of exponent, 7 of fraction), as
+    /// PyTorch's autocast does; their results are rounded to it too, and go on in f32. Theta, losses, the optimiser,
+    /// checkpoints and all that is measured stay f32.
+    Bfloat16,
+}
+
+impl Precision {
+    /// As sweep files say it.
+    pub const NAMES: [&str; 2] = ["float32", "bfloat16"];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// When training ends before its last epoch: after the first epoch that reaches what is said, on the mean over the
 /// epoch's training steps. `final` is then the state at that epoch's end.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -359,6 +382,9 @@ pub struct TrainSpec {
     /// PyTorch's `clip_grad_norm_`); above 0. Layers that never move do not count.
     #[serde(default)]
     pub clip_norm: Option<f64>,
+    /// In which numbers layers multiply.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Ends training early.
     #[serde(default)]
     pub stop: Option<StopRule>,
@@ -394,6 +420,7 @@ impl TrainSpec {
             batch_size: default_batch_size(),
             label_smoothing: 0.0,
             clip_norm: None,
+            precision: Precision::default(),
             stop: None,
             layers: vec![],
             keep: default_keep(),

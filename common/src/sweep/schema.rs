@@ -1,6 +1,7 @@
 //! Every setting of a sweep file: its name, what it may hold, and within which bounds.
 
 use crate::model::{Activation, ModelSpec};
+use crate::run::Precision;
 
 /// One setting of a table.
 #[derive(Debug)]
@@ -327,7 +328,7 @@ pub(super) static LAYER_RECIPE: [Setting; 6] = [
 ];
 
 /// `[train]`.
-pub(super) static TRAIN: [Setting; 10] = [
+pub(super) static TRAIN: [Setting; 11] = [
     whole("seed", 0, LARGEST_SEED),
     setting("optimizer", Kind::Table(&OPTIMIZERS)),
     setting("schedule", Kind::Table(&SCHEDULES)),
@@ -336,6 +337,7 @@ pub(super) static TRAIN: [Setting; 10] = [
     whole("batch_size", 1, LARGEST_BATCH),
     number("label_smoothing", Domain::BelowOne),
     number("clip_norm", Domain::Positive),
+    choice("precision", "a precision", &Precision::NAMES),
     setting("stop", Kind::Table(&[Variant { name: "", settings: &STOP }])),
     setting("keep", Kind::List { of: &Kind::Moment, most: 1000, distinct: true }),
 ];

@@ -23,13 +23,13 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "train.epoch = 1",
                 &[
-                    "5:7: train.epoch: unknown setting; did you mean `epochs`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, stop, keep, layers",
+                    "5:7: train.epoch: unknown setting; did you mean `epochs`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, precision, stop, keep, layers",
                 ],
             ),
             (
                 "train.lr = 0.1",
                 &[
-                    "5:7: train.lr: unknown setting; did you mean `train.optimizer.lr`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, stop, keep, layers",
+                    "5:7: train.lr: unknown setting; did you mean `train.optimizer.lr`? [train] has: seed, optimizer, schedule, warmup_epochs, epochs, batch_size, label_smoothing, clip_norm, precision, stop, keep, layers",
                 ],
             ),
             (

@@ -1,14 +1,17 @@
 //! Checkpoint files on this machine, by digest, so that a run's probes do not fetch them again.
 //!
-//! Invariants: a file's digest is checked each time before it is lent, and a spoilt one is dropped. What is lent is a hard link in
-//! this daemon's own scratch folder, so that eviction, by this daemon or by another that shares the cache, never takes
-//! away a file in use. Everything here blocks on the file system only; the wire is in `transfer`.
+//! Invariants: a file's digest is checked each time before it is lent, and a spoilt one is dropped. What is lent is a hard link of
+//! its own in this daemon's scratch folder, so that neither eviction, by this daemon or by another that shares the cache, nor
+//! the end of another loan takes away a file in use. Everything here blocks on the file system only; the wire is in `transfer`.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
+
+use tokio::sync::Mutex;
 
 use transect_common::digest::ArtifactDigest;
 
@@ -28,6 +31,9 @@ pub struct Cache {
     folder: PathBuf,
     scratch: PathBuf,
     limit: u64,
+    loans: AtomicU64,
+    /// Held by whoever downloads: two jobs may need the same file.
+    pub downloading: Mutex<()>,
 }
 
 impl Cache {
@@ -44,7 +50,7 @@ impl Cache {
         };
         let folder = open().map_err(|source| CacheError { folder: folder.to_owned(), source })?;
         let scratch = folder.join("scratch").join(format!("{host}-{pid}"));
-        Ok(Self { folder, scratch, limit })
+        Ok(Self { folder, scratch, limit, loans: AtomicU64::new(0), downloading: Mutex::new(()) })
     }
 
     /// The folder for files in use, this daemon's alone. Absolute.
@@ -52,9 +58,9 @@ impl Cache {
         &self.scratch
     }
 
-    /// Where an artifact lies while it is lent.
-    pub fn lent(&self, digest: &ArtifactDigest) -> PathBuf {
-        self.scratch.join(digest.as_str())
+    /// Where an artifact lies during one more loan.
+    fn loan(&self, digest: &ArtifactDigest) -> PathBuf {
+        self.scratch.join(format!("{digest}-{}", self.loans.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn place(&self, digest: &ArtifactDigest) -> PathBuf {
@@ -64,8 +70,8 @@ impl Cache {
     /// Lends an artifact: a path that stays until [`Cache::release`]. Nothing when the cache does not hold it, or held
     /// only a spoilt copy, which is dropped.
     pub fn lend(&self, digest: &ArtifactDigest) -> io::Result<Option<PathBuf>> {
-        let (place, lent) = (self.place(digest), self.lent(digest));
-        match link(&place, &lent) {
+        let (place, lent) = (self.place(digest), self.loan(digest));
+        match link_new(&place, &lent) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             linked => linked?,
         }
@@ -82,10 +88,8 @@ impl Cache {
 
     /// Keeps a scratch file of these contents, which the caller has checked, and lends it: the file takes its lent place.
     pub fn adopt(&self, digest: &ArtifactDigest, file: &Path) -> io::Result<PathBuf> {
-        let lent = self.lent(digest);
-        if file != lent {
-            fs::rename(file, &lent)?;
-        }
+        let lent = self.loan(digest);
+        fs::rename(file, &lent)?;
         // Another daemon may have put it there first: the contents are the same.
         match link_new(&lent, &self.place(digest)) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -95,10 +99,10 @@ impl Cache {
         Ok(lent)
     }
 
-    /// Ends a loan.
-    pub fn release(&self, digest: &ArtifactDigest) {
-        if let Err(error) = remove_if_there(&self.lent(digest)) {
-            tracing::warn!(%error, artifact = digest.short(), "a file in the scratch folder cannot be removed");
+    /// Ends the loan of the file at `lent`.
+    pub fn release(&self, lent: &Path) {
+        if let Err(error) = remove_if_there(lent) {
+            tracing::warn!(%error, path = %lent.display(), "a file in the scratch folder cannot be removed");
         }
     }
 
@@ -167,12 +171,6 @@ fn clear_the_dead(scratch: &Path, host: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A hard link, replacing what is there.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    remove_if_there(to)?;
-    link_new(from, to)
-}
-
 /// A hard link, or a copy on file systems that have none.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
@@ -219,8 +217,7 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let then = SystemTime::now() - Duration::from_secs(age);
         File::options().append(true).open(&path).unwrap().set_modified(then).unwrap();
-        cache.adopt(&digest, &path).unwrap();
-        cache.release(&digest);
+        cache.release(&cache.adopt(&digest, &path).unwrap());
         digest
     }
 
@@ -242,7 +239,7 @@ mod tests {
         let digest = put(&cache, 1, 0);
         fs::write(cache.place(&digest), [2; 100]).unwrap();
         assert_eq!(cache.lend(&digest).unwrap(), None);
-        assert!(!cache.place(&digest).exists() && !cache.lent(&digest).exists());
+        assert!(!cache.place(&digest).exists() && fs::read_dir(cache.scratch()).unwrap().next().is_none());
     }
 
     #[test]
@@ -250,8 +247,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = open(folder.path(), 300);
         let [old, older, new] = [(1, 20), (2, 30), (3, 10)].map(|(fill, age)| put(&cache, fill, age));
-        cache.lend(&older).unwrap().unwrap();
-        cache.release(&older);
+        cache.release(&cache.lend(&older).unwrap().unwrap());
         put(&cache, 4, 5);
         let is_there = |digest: &ArtifactDigest| cache.place(digest).exists();
         assert_eq!([is_there(&old), is_there(&older), is_there(&new)], [false, true, true]);
@@ -270,14 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_one_loan_leaves_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = open(folder.path(), 1000);
+        let digest = put(&cache, 1, 0);
+        let [one, other] = [(); 2].map(|()| cache.lend(&digest).unwrap().unwrap());
+        cache.release(&one);
+        assert!(!one.exists());
+        assert_eq!(fs::read(other).unwrap(), [1; 100]);
+    }
+
+    #[test]
     fn a_limit_of_nothing_still_lends() {
         let folder = tempfile::tempdir().unwrap();
         let cache = open(folder.path(), 0);
         fs::write(cache.scratch().join("new"), b"x").unwrap();
         let digest = ArtifactDigest::of(b"x");
         let path = cache.adopt(&digest, &cache.scratch().join("new")).unwrap();
-        assert_eq!(fs::read(path).unwrap(), b"x");
-        cache.release(&digest);
+        assert_eq!(fs::read(&path).unwrap(), b"x");
+        cache.release(&path);
         cache.evict().unwrap();
         assert_eq!(cache.lend(&digest).unwrap(), None);
     }

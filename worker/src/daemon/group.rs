@@ -3,8 +3,9 @@
 //! Invariant: when a group is over, each of its jobs has had its end queued, or is no longer ours, or is given back by
 //! leaving; nothing is left to wait for its lease to run out.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +73,9 @@ impl Group<'_> {
         }
         tracing::info!(jobs = jobs.len(), first = lease.jobs.first().map(|j| j.job_id), "leased: {what}");
         let files = Files::of(&lease);
+        let lent = RefCell::default();
         let executor = tokio::select! {
-            fetched = self.fetch(&files).instrument(info_span!("fetch")) => match fetched {
+            fetched = self.fetch(&files, &lent).instrument(info_span!("fetch")) => match fetched {
                 Ok((checkpoints, sources, snapshot)) => {
                     let request = ExecutorRequest {
                         run_spec: lease.run_spec,
@@ -104,39 +106,39 @@ impl Group<'_> {
                 Executor::Keep
             }
         };
-        for digest in files.all().filter_map(|artifact| artifact.parse().ok()) {
-            self.cache.release(&digest);
+        for path in lent.into_inner() {
+            self.cache.release(&path);
         }
         executor
     }
 
     /// Brings all that the group needs to this machine: its run's checkpoints, and those of others with imported files.
-    async fn fetch(&self, files: &Files) -> Result<Fetched, String> {
+    async fn fetch(&self, files: &Files, lent: &Lent) -> Result<Fetched, String> {
         let mut checkpoints = Vec::new();
         for TaggedArtifact { tag, artifact } in &files.checkpoints {
-            let path = self.fetch_one(&format!("checkpoint `{tag}`"), artifact).await?;
+            let path = self.fetch_one(&format!("checkpoint `{tag}`"), artifact, lent).await?;
             checkpoints.push(CheckpointFile { tag: tag.clone(), path });
         }
         let mut sources = Vec::new();
         for RunArtifact { run, tag, artifact } in &files.elsewhere {
             let what = format!("checkpoint `{tag}` of run {}", run.get(..12).unwrap_or(run));
-            let path = self.fetch_one(&what, artifact).await?;
+            let path = self.fetch_one(&what, artifact, lent).await?;
             sources.push(SourceFile { run: run.clone(), tag: tag.clone(), artifact: artifact.clone(), path });
         }
         for artifact in &files.artifacts {
-            let path = self.fetch_one("an imported file", artifact).await?;
+            let path = self.fetch_one("an imported file", artifact, lent).await?;
             sources.push(SourceFile { artifact: artifact.clone(), path, ..SourceFile::default() });
         }
         let snapshot = match &files.snapshot {
-            Some(snapshot) => self.fetch_snapshot(snapshot).await,
+            Some(snapshot) => self.fetch_snapshot(snapshot, lent).await,
             None => None,
         };
         Ok((checkpoints, sources, snapshot))
     }
 
     /// Where the training goes on. A snapshot that cannot be had costs what is done again, nothing else.
-    async fn fetch_snapshot(&self, snapshot: &Snapshot) -> Option<SnapshotFile> {
-        match self.fetch_one("the snapshot", &snapshot.artifact).await {
+    async fn fetch_snapshot(&self, snapshot: &Snapshot, lent: &Lent) -> Option<SnapshotFile> {
+        match self.fetch_one("the snapshot", &snapshot.artifact, lent).await {
             Ok(path) => Some(SnapshotFile { path, threads: snapshot.threads }),
             Err(error) => {
                 tracing::warn!("{error}; the training begins at its beginning");
@@ -146,12 +148,14 @@ impl Group<'_> {
     }
 
     /// The path at which an artifact lies until the group is over. The same may be asked for twice.
-    async fn fetch_one(&self, what: &str, artifact: &str) -> Result<String, String> {
+    async fn fetch_one(&self, what: &str, artifact: &str, lent: &Lent) -> Result<String, String> {
         let digest: ArtifactDigest = artifact.parse().map_err(|e| format!("{what}: {e}"))?;
         let path = transfer::fetch(self.session, self.cache, &digest, self.store_patience)
             .await
             .map_err(|e| format!("{what} ({}) cannot be had: {e}", digest.short()))?;
-        Ok(path.display().to_string())
+        let text = path.display().to_string();
+        lent.borrow_mut().push(path);
+        Ok(text)
     }
 
     async fn execute(
@@ -216,9 +220,7 @@ impl Group<'_> {
 
     /// Waits until none of `jobs` is held any more.
     async fn all_taken(&self, jobs: &BTreeMap<Key, JobAttempt>) {
-        while jobs.keys().any(|job| self.held.holds(job)) {
-            self.held.removed().await;
-        }
+        self.held.until(|held| !jobs.keys().any(|job| held.holds(job))).await;
     }
 
     /// Ends an executor in the middle of a group, and takes what it still says: a training its snapshot, lines the points
@@ -288,6 +290,9 @@ impl Group<'_> {
     }
 }
 
+/// Files that the cache has lent for a group.
+type Lent = RefCell<Vec<PathBuf>>;
+
 /// Files of a group where they lie on this machine.
 type Fetched = (Vec<CheckpointFile>, Vec<SourceFile>, Option<SnapshotFile>);
 
@@ -307,13 +312,6 @@ impl Files {
             artifacts: lease.artifacts.clone(),
             snapshot: lease.snapshot.clone(),
         }
-    }
-
-    /// Their digests.
-    fn all(&self) -> impl Iterator<Item = &String> {
-        let own = self.checkpoints.iter().map(|file| &file.artifact);
-        let elsewhere = self.elsewhere.iter().map(|file| &file.artifact);
-        own.chain(elsewhere).chain(&self.artifacts).chain(self.snapshot.iter().map(|snapshot| &snapshot.artifact))
     }
 }
 

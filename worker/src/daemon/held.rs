@@ -52,7 +52,7 @@ impl Held {
     /// Forgets a job: its end is stored, or it is no longer ours. True when it was held.
     pub fn remove(&self, job: &JobAttempt) -> bool {
         let was_held = self.jobs().remove(&key(job)).is_some();
-        self.inner.taken.notify_one();
+        self.inner.taken.notify_waiters();
         was_held
     }
 
@@ -66,9 +66,22 @@ impl Held {
         self.jobs().values().cloned().collect()
     }
 
-    /// Waits until a job was removed. Meant for one waiter; a removal before the call is not missed.
-    pub async fn removed(&self) {
-        self.inner.taken.notified().await;
+    /// True while any job is ours.
+    pub fn any(&self) -> bool {
+        !self.jobs().is_empty()
+    }
+
+    /// Waits until `is_so`, which is looked at again whenever a job was removed.
+    pub async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        loop {
+            // Listening before looking, so that a removal in between is not missed.
+            let mut taken = std::pin::pin!(self.inner.taken.notified());
+            taken.as_mut().enable();
+            if is_so(self) {
+                return;
+            }
+            taken.await;
+        }
     }
 }
 

@@ -29,7 +29,8 @@ impl CachedRuns {
         self.0.truncate(MAX_CACHED);
     }
 
-    fn list(&self) -> Vec<String> {
+    /// Their digests.
+    pub fn list(&self) -> Vec<String> {
         self.0.iter().cloned().collect()
     }
 }
@@ -41,7 +42,7 @@ impl CachedRuns {
 /// The coordinator is there and refuses.
 pub async fn next(
     session: &Session,
-    cached: &CachedRuns,
+    cached: Vec<String>,
     shutdown: &Shutdown,
     idle: Option<Duration>,
 ) -> Result<Option<LeaseResponse>, Status> {
@@ -57,7 +58,7 @@ pub async fn next(
             worker_id: terms.worker_id.clone(),
             max_jobs: MAX_JOBS,
             wait_seconds: wait.as_secs_f64().ceil() as u32,
-            cached_runs: cached.list(),
+            cached_runs: cached.clone(),
             seconds_left: shutdown.seconds_left(),
         };
         let asked = Instant::now();

@@ -16,14 +16,17 @@ mod report;
 mod session;
 mod shutdown;
 mod signals;
+mod slots;
 mod supervisor;
 mod transfer;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use futures::future::try_join_all;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use transect_common::client::Endpoints;
@@ -38,6 +41,9 @@ use self::lease::CachedRuns;
 use self::report::Report;
 use self::session::{Session, is_passing, sentence};
 use self::shutdown::Shutdown;
+use self::slots::Pace;
+
+pub use self::slots::Slots;
 
 /// What was measured may be sent until this share of the grace period is over; the rest is for saying goodbye.
 const DRAIN_SHARE: f64 = 0.85;
@@ -61,8 +67,10 @@ pub struct Config {
     pub cache: PathBuf,
     /// Bytes of checkpoints that the cache keeps at most.
     pub cache_bytes: u64,
-    /// Threads of the executor, at least 1.
+    /// Threads of each executor, at least 1.
     pub threads: u32,
+    /// Groups of jobs that are worked on side by side.
+    pub slots: Slots,
     /// What this worker says of itself, for jobs that ask for it.
     pub labels: Vec<String>,
     /// Time between two snapshots of a training; zero for none but at a stop.
@@ -169,13 +177,19 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
         snapshot_every: config.snapshot_every,
         store_patience: config.store_patience,
     };
-    let worked = work(&setup, child, &group, config.idle_exit).await;
+    let (pace, idle) = (Pace::new(config.slots), config.idle_exit);
+    let cached = RefCell::default();
+    let slot =
+        |number, child| Slot { number, setup: &setup, group: &group, pace: &pace, cached: &cached }.work(child, idle);
+    let first = slot(0, Some(child));
+    let worked =
+        try_join_all(std::iter::once(first).chain((1..config.slots.most()).map(|number| slot(number, None)))).await;
     leave(&session, &report, &shutdown).await;
     signals.abort();
     heartbeat.abort();
     sender.abort();
     supervisor.abort();
-    worked
+    worked.map(|_| ())
 }
 
 /// Waits for a time, or for ever.
@@ -186,47 +200,72 @@ async fn after(time: Option<Duration>) {
     }
 }
 
-/// Group after group, until asked to stop, or until there was none for `idle`.
-async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Duration>) -> anyhow::Result<()> {
-    let mut child = Some(child);
-    let mut cached = CachedRuns::default();
-    while !group.shutdown.is_finishing() {
-        let executor = match &mut child {
-            Some(executor) => executor,
-            None => child.insert(restart(setup, group.shutdown).await?),
-        };
-        if group.shutdown.is_finishing() {
-            break;
-        }
-        let lease = tokio::select! {
-            lease = lease::next(group.session, &cached, group.shutdown, idle) => lease,
-            () = group.shutdown.finishing() => break,
-        };
-        let lease = match lease {
-            Ok(Some(lease)) => lease,
-            Ok(None) => {
-                group.shutdown.finish("there was no work for as long as this worker may be idle");
+/// One of the groups that are worked on side by side, and then the next.
+struct Slot<'a> {
+    number: u32,
+    setup: &'a Setup,
+    group: &'a Group<'a>,
+    pace: &'a Pace,
+    cached: &'a RefCell<CachedRuns>,
+}
+
+impl Slot<'_> {
+    /// Group after group, until asked to stop, or until the worker had none for `idle`.
+    async fn work(self, mut child: Option<Child>, idle: Option<Duration>) -> anyhow::Result<()> {
+        let group = self.group;
+        while !group.shutdown.is_finishing() {
+            if !self.pace.allows(self.number)
+                && let Some(child) = child.take()
+            {
+                // What it holds is of use to nobody now.
+                child.end().await;
+            }
+            tokio::select! {
+                () = self.pace.allowed(self.number) => {}
+                () = group.shutdown.finishing() => break,
+            }
+            let executor = match &mut child {
+                Some(executor) => executor,
+                None => child.insert(restart(self.setup, group.shutdown).await?),
+            };
+            if group.shutdown.is_finishing() {
                 break;
             }
-            Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
-        };
-        let run = lease.run.clone();
-        let span = lease_span(&lease);
-        let outcome = group.work(executor, lease).instrument(span.clone()).await;
-        if outcome == Executor::Replace {
-            child = None;
+            let cached = self.cached.borrow().list();
+            let lease = tokio::select! {
+                lease = lease::next(group.session, cached, group.shutdown, idle) => lease,
+                () = group.shutdown.finishing() => break,
+            };
+            let lease = match lease {
+                Ok(Some(lease)) => lease,
+                // Another slot is at work.
+                Ok(None) if group.held.any() => continue,
+                Ok(None) => {
+                    group.shutdown.finish("there was no work for as long as this worker may be idle");
+                    break;
+                }
+                Err(status) => bail!("the coordinator gives this worker no work: {}", sentence(&status)),
+            };
+            let run = lease.run.clone();
+            let span = lease_span(&lease);
+            let began = Instant::now();
+            let outcome = group.work(executor, lease).instrument(span.clone()).await;
+            self.pace.note(began.elapsed());
+            if outcome == Executor::Replace {
+                child = None;
+            }
+            self.cached.borrow_mut().note(&run);
+            // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
+            tokio::select! {
+                () = group.report.flush().instrument(tracing::info_span!(parent: &span, "report")) => {}
+                () = group.shutdown.asked() => {}
+            }
         }
-        cached.note(&run);
-        // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
-        tokio::select! {
-            () = group.report.flush().instrument(tracing::info_span!(parent: &span, "report")) => {}
-            () = group.shutdown.asked() => {}
+        if let Some(child) = child {
+            child.end().await;
         }
+        Ok(())
     }
-    if let Some(child) = child {
-        child.end().await;
-    }
-    Ok(())
 }
 
 /// What is done for one lease, in the trace of its run.

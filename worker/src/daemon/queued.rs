@@ -40,7 +40,7 @@ impl Queued {
     /// Takes off what waits no longer.
     pub fn take(&self, weight: u64) {
         self.0.weight.fetch_sub(weight, Ordering::Relaxed);
-        self.0.lighter.notify_one();
+        self.0.lighter.notify_waiters();
     }
 
     /// True while more may come. It counts what is there, so a last row may go over the limit.
@@ -48,10 +48,16 @@ impl Queued {
         self.0.weight.load(Ordering::Relaxed) < MOST
     }
 
-    /// Waits until more may come. Meant for one waiter.
+    /// Waits until more may come.
     pub async fn room(&self) {
-        while !self.has_room() {
-            self.0.lighter.notified().await;
+        loop {
+            // Listening before looking, so that nothing that leaves in between is missed.
+            let mut lighter = std::pin::pin!(self.0.lighter.notified());
+            lighter.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            lighter.await;
         }
     }
 

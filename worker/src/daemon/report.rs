@@ -181,7 +181,7 @@ impl Sender {
             return self.give_up(job, message).await;
         }
         match self.cache.adopt(&digest, &path) {
-            Ok(_) => self.cache.release(&digest),
+            Ok(lent) => self.cache.release(&lent),
             // It is stored with the coordinator, which is what matters.
             Err(error) => tracing::warn!(%error, "a checkpoint cannot be kept in the cache"),
         }

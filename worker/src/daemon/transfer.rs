@@ -67,9 +67,12 @@ pub async fn fetch(
     digest: &ArtifactDigest,
     patience: Duration,
 ) -> Result<PathBuf, TransferError> {
-    let (here, name) = (Arc::clone(cache), digest.clone());
-    let lent = blocking(move || here.lend(&name)).await.map_err(disk(&cache.lent(digest)))?;
-    if let Some(path) = lent {
+    if let Some(path) = lend(cache, digest).await? {
+        return Ok(path);
+    }
+    let _alone = cache.downloading.lock().await;
+    // Whoever downloaded until now may have brought it.
+    if let Some(path) = lend(cache, digest).await? {
         return Ok(path);
     }
     let part = cache.scratch().join(format!("{digest}.part"));
@@ -98,6 +101,11 @@ pub async fn fetch(
     }
     let (here, name, file) = (Arc::clone(cache), digest.clone(), part.clone());
     blocking(move || here.adopt(&name, &file)).await.map_err(disk(&part))
+}
+
+async fn lend(cache: &Arc<Cache>, digest: &ArtifactDigest) -> Result<Option<PathBuf>, TransferError> {
+    let (here, name) = (Arc::clone(cache), digest.clone());
+    blocking(move || here.lend(&name)).await.map_err(disk(cache.scratch()))
 }
 
 fn is_full(error: &io::Error) -> bool {

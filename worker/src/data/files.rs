@@ -160,7 +160,8 @@ fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = io::BufReader::with_capacity(1 << 16, File::open(path)?);
         let is_gzip = io::BufRead::fill_buf(&mut file)?.starts_with(&[0x1f, 0x8b]);
-        let mut bytes = Vec::new();
+        // All of it at once: pages that nothing is written to cost nothing.
+        let mut bytes = Vec::with_capacity(usize::try_from(most + 1).unwrap_or(0));
         if is_gzip {
             MultiGzDecoder::new(file).take(most + 1).read_to_end(&mut bytes)?;
         } else {

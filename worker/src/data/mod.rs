@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod folder;
 mod format;
+mod gather;
 mod idx;
 mod labels;
 mod settings;
@@ -29,6 +30,7 @@ use transect_common::data::{Corruption, DataSet, DataSpec, Split};
 
 pub use error::DataError;
 pub use format::FormatError;
+pub use gather::{Gather, View};
 pub use labels::add_noise;
 
 /// Images in memory, of bytes as they are in files or of f32.
@@ -78,10 +80,10 @@ pub struct Data {
     shape: [u32; 3],
 }
 
-/// One split on a device.
+/// One split, for a device.
 #[derive(Debug)]
 struct Part {
-    /// Bytes, or f32 on the scale of bytes / 255, [N, C, H, W].
+    /// Bytes, or f32 on the scale of bytes / 255, [N, C, H, W]; in this process's memory when the device has no room.
     pixels: Tensor,
     /// Classes [N], i64.
     labels: Tensor,
@@ -93,11 +95,19 @@ impl Part {
         let [c, h, w] = images.shape.map(i64::from);
         let labels: Vec<i64> = images.labels.iter().map(|&label| label.into()).collect();
         Self {
-            pixels: Tensor::from_slice(&images.pixels).view([images.len() as i64, c, h, w]).to_device(device),
+            pixels: placed(Tensor::from_slice(&images.pixels).view([images.len() as i64, c, h, w]), device),
             labels: Tensor::from_slice(&labels).to_device(device),
             len: images.len(),
         }
     }
+}
+
+/// The images on `device`, if it has room for them and as much again to work in; else where they are, from where batch
+/// after batch is copied.
+fn placed(pixels: Tensor, device: Device) -> Tensor {
+    let twice = 2 * pixels.numel() * pixels.kind().elt_size_in_bytes();
+    let has_room = device == Device::Cpu || Tensor::f_empty([twice as i64], (Kind::Uint8, device)).is_ok();
+    if has_room { pixels.to_device(device) } else { pixels }
 }
 
 /// Where the images of a run come from.
@@ -151,8 +161,13 @@ impl Data {
             [Part::new(&train, device), Part::new(&test, device)]
         } else {
             let source = Source::open(spec, folder)?;
-            let (mut train, train_places) = source.read(spec, Split::Train)?;
-            let (test, test_places) = source.read(spec, Split::Test)?;
+            // Decompressing and checking is most of it, and is done on two cores.
+            let (train, test) = std::thread::scope(|scope| {
+                let test = scope.spawn(|| source.read(spec, Split::Test));
+                (source.read(spec, Split::Train), test.join())
+            });
+            let (mut train, train_places) = train?;
+            let (test, test_places) = test.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             noisy(&mut train.labels);
             [(Split::Train, train, train_places), (Split::Test, test, test_places)]
                 .map(|(split, images, places)| corrupted(spec.corruption, &images, split, &places, device))
@@ -191,7 +206,7 @@ impl Data {
         self.shape
     }
 
-    /// The device that holds the data and gives the batches.
+    /// The device on which batches are.
     pub fn device(&self) -> Device {
         self.mean.device()
     }
@@ -204,7 +219,8 @@ impl Data {
         let part = self.part(split);
         assert!(range.start <= range.end && range.end <= part.len, "{range:?} of {} images", part.len);
         let (start, len) = (range.start as i64, range.len() as i64);
-        (self.normalised(&part.pixels.narrow(0, start, len)), part.labels.narrow(0, start, len))
+        let pixels = part.pixels.narrow(0, start, len).to_device(self.device());
+        (self.normalised(&pixels), part.labels.narrow(0, start, len))
     }
 
     /// The images at `indices` (i64 [n], on the data's device), likewise.
@@ -213,7 +229,17 @@ impl Data {
     /// When an index is not below the split's length.
     pub fn select(&self, split: Split, indices: &Tensor) -> (Tensor, Tensor) {
         let part = self.part(split);
-        (self.normalised(&part.pixels.index_select(0, indices)), part.labels.index_select(0, indices))
+        let pixels = part.pixels.index_select(0, &indices.to_device(part.pixels.device())).to_device(self.device());
+        (self.normalised(&pixels), part.labels.index_select(0, indices))
+    }
+
+    /// What makes batches of a split in one pass, on any thread, in this process's memory; nothing when the images lie on
+    /// another device.
+    pub fn gather(&self, split: Split) -> Option<Gather> {
+        let part = self.part(split);
+        let every_byte = Tensor::arange(256, (Kind::Uint8, self.device())).view([1, 1, 16, 16]);
+        let is_here = part.pixels.device() == Device::Cpu;
+        is_here.then(|| Gather::new(part, &self.normalised(&every_byte), [&self.mean, &self.std], self.shape))
     }
 
     fn part(&self, split: Split) -> &Part {

@@ -1,7 +1,8 @@
 //! One operation of the graph in libtorch's operators.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use transect_common::model::Op;
+use transect_common::run::Precision;
 
 use super::model::{Noise, Norm};
 use super::ops::{activate, attention, batch_norm, dropout, max_pool};
@@ -25,19 +26,44 @@ impl Own<'_> {
     }
 }
 
-/// What `op` makes of its inputs. Dropout's `noise` comes with the operation's index; an input is what it is given.
-pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, norm: Norm, noise: Option<(Noise, usize)>) -> Tensor {
+/// How it is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) norm: Norm,
+    /// Of dropout, with the operation's index; none without dropout.
+    pub(crate) noise: Option<(Noise, usize)>,
+    /// In which numbers layers multiply.
+    pub(crate) precision: Precision,
+    /// Inputs are in convolution's own layout: see [`super::blocked`].
+    pub(crate) is_blocked: bool,
+}
+
+impl Manner {
+    /// As a network is evaluated, with batch norm's running statistics.
+    pub(crate) const EVALUATION: Self =
+        Self { norm: Norm::Running, noise: None, precision: Precision::Float32, is_blocked: false };
+}
+
+/// What `op` makes of its inputs; of an input, what it is given.
+pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, manner: Manner) -> Tensor {
+    let Manner { norm, noise, precision, is_blocked } = manner;
     match op {
         Op::Input => inputs[0].shallow_clone(),
         Op::Flatten => inputs[0].flatten(1, -1),
         Op::Linear { .. } => {
             let (weight, bias) = own.weight_and_bias();
-            inputs[0].linear(weight, bias)
+            multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias))
         }
         Op::Conv2d { stride, padding, groups, .. } => {
             let (weight, bias) = own.weight_and_bias();
             let [stride, padding, groups] = [stride, padding, groups].map(i64::from);
-            inputs[0].conv2d(weight, bias, [stride, stride], [padding, padding], [1, 1], groups)
+            if is_blocked {
+                inputs[0].mkldnn_convolution(weight, bias, [padding; 2], [stride; 2], [1, 1], groups)
+            } else {
+                multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| {
+                    x.conv2d(weight, bias, [stride; 2], [padding; 2], [1, 1], groups)
+                })
+            }
         }
         Op::ZeroPad { rows, columns } => {
             let [[top, bottom], [left, right]] = [rows, columns].map(|sides| sides.map(i64::from));
@@ -72,8 +98,28 @@ pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, norm: Norm, noise: Opti
         }
         Op::Attention { heads, .. } => {
             let (weight, bias) = own.weight_and_bias();
-            attention(&inputs[0].linear(weight, bias), heads.into())
+            let projected =
+                multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias));
+            attention(&projected, heads.into())
         }
         Op::FirstToken => inputs[0].select(1, 0),
+    }
+}
+
+/// What `product` makes of an input, a weight and a bias, all taken in a precision; f32.
+///
+/// Not by libtorch's autocast: its binding knows that of CUDA alone, and its mode survives a panic.
+fn multiplied(
+    precision: Precision,
+    [x, weight]: [&Tensor; 2],
+    bias: Option<&Tensor>,
+    product: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Tensor,
+) -> Tensor {
+    match precision {
+        Precision::Float32 => product(x, weight, bias),
+        Precision::Bfloat16 => {
+            let short = |tensor: &Tensor| tensor.to_kind(Kind::BFloat16);
+            product(&short(x), &short(weight), bias.map(short).as_ref()).to_kind(Kind::Float)
+        }
     }
 }

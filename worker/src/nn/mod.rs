@@ -7,12 +7,13 @@
 //! vector and nothing else. The only random numbers are dropout's masks, pure functions of (seed, step, operation).
 
 mod apply;
+mod blocked;
 pub mod device;
 mod model;
 mod ops;
 mod score;
 
-pub(crate) use apply::{Own, apply};
-pub use model::{Model, Noise, Norm};
+pub(crate) use apply::{Manner, Own, apply};
+pub use model::{Model, Noise, Norm, Pass};
 pub use score::{Score, Tally};
 pub use transect_common::model::Description;

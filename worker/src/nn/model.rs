@@ -1,9 +1,13 @@
 //! The interpreter of a model's graph.
 
-use tch::{Device, Tensor};
-use transect_common::model::{Description, Layer, Op};
+use std::ops::Range;
 
-use super::apply::{Own, apply};
+use tch::{Device, Tensor};
+use transect_common::model::{Activation, Description, Layer, Op};
+use transect_common::run::Precision;
+
+use super::apply::{Manner, Own, apply};
+use super::blocked;
 
 /// Where batch norm takes its mean and variance from. The same for models without batch norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,15 @@ pub struct Noise {
     pub step: u64,
 }
 
+/// What a training step's passes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Of dropout.
+    pub noise: Noise,
+    /// In which numbers layers multiply.
+    pub precision: Precision,
+}
+
 /// A description that can be computed on a device.
 #[derive(Debug)]
 pub struct Model {
@@ -42,6 +55,11 @@ pub struct Model {
     shapes: Vec<Vec<i64>>,
     /// For each value the node that reads it last: it is freed there.
     last_use: Vec<usize>,
+    /// For each node whether it is a ReLU whose result is pooled and not read otherwise. It is applied to what the pool
+    /// leaves, a quarter or less: the maximum of ReLUs is the ReLU of the maximum, gradients included.
+    is_pooled_first: Vec<bool>,
+    /// Training passes convolution's own layout from one operation to the next.
+    trains_blocked: bool,
 }
 
 impl Model {
@@ -55,7 +73,9 @@ impl Model {
                 last_use[input] = index;
             }
         }
-        Self { description, device, lens, shapes, last_use }
+        let is_pooled_first = pooled_first(&description);
+        let trains_blocked = device == Device::Cpu && blocked::suits(&description);
+        Self { description, device, lens, shapes, last_use, is_pooled_first, trains_blocked }
     }
 
     /// What is computed.
@@ -75,48 +95,66 @@ impl Model {
     /// # Panics
     /// When a shape or a device does not fit, or libtorch fails (out of memory, say).
     pub fn forward(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm) -> Tensor {
-        self.compute(theta, buffers, x, norm, None)
+        self.compute(&self.parameters(theta), buffers, x, norm, None)
     }
 
-    /// The same with [`Norm::Train`] and with dropout, as a training step has it. Two calls with the same `noise` and
-    /// batch size drop the same numbers; nothing is drawn for a model without dropout.
+    /// The same with [`Norm::Train`] and with dropout, as a training step has it, from the parameters in their order. Two
+    /// calls with the same noise and batch size drop the same numbers; nothing is drawn for a model without dropout.
     ///
     /// # Panics
     /// As [`Model::forward`] does.
-    pub fn forward_training(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, noise: Noise) -> Tensor {
-        self.compute(theta, buffers, x, Norm::Train, Some(noise))
+    pub fn forward_training(&self, weights: &[Tensor], buffers: &Tensor, x: &Tensor, pass: Pass) -> Tensor {
+        self.compute(weights, buffers, x, Norm::Train, Some(pass))
     }
 
-    fn compute(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, norm: Norm, noise: Option<Noise>) -> Tensor {
-        let weights = self.parameters(theta);
+    fn compute(&self, weights: &[Tensor], buffers: &Tensor, x: &Tensor, norm: Norm, pass: Option<Pass>) -> Tensor {
         let nodes = &self.description.nodes;
+        let noise = pass.map(|pass| pass.noise);
+        let precision = pass.map_or_else(Precision::default, |pass| pass.precision);
+        let is_blocked = self.trains_blocked && pass.is_some() && precision == Precision::Float32;
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
-            let inputs: Vec<Tensor> = node.inputs.iter().map(|&input| alive(&values, input).shallow_clone()).collect();
+            let inputs = node.inputs.iter().map(|&input| alive(&values, input));
+            let inputs: Vec<Tensor> = if is_blocked {
+                inputs.map(|value| blocked::in_layout_for(&node.op, value)).collect()
+            } else {
+                inputs.map(Tensor::shallow_clone).collect()
+            };
             for &input in node.inputs.iter().filter(|&&input| self.last_use[input] == index) {
                 values[input] = None;
             }
-            if node.op == Op::Input {
-                values.push(Some(x.shallow_clone()));
-                continue;
-            }
-            let layer = node.op.layer();
-            let parameters = layer.map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
-            let running = match node.op {
-                Op::BatchNorm2d { layer, .. } => Some(self.running(layer, buffers)),
-                _ => None,
+            let value = match node.op {
+                Op::Input => x.shallow_clone(),
+                Op::Activate(_) if self.is_pooled_first[index] => inputs[0].shallow_clone(),
+                op => {
+                    let parameters =
+                        op.layer().map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
+                    let running = match op {
+                        Op::BatchNorm2d { layer, .. } => Some(self.running(layer, buffers)),
+                        _ => None,
+                    };
+                    let noise = noise.map(|noise| (noise, index));
+                    let manner = Manner { norm, noise, precision, is_blocked };
+                    let value = apply(op, &inputs, Own { parameters, running }, manner);
+                    let is_pool = matches!(op, Op::MaxPool2d { .. });
+                    if is_pool && self.is_pooled_first[node.inputs[0]] { value.relu() } else { value }
+                }
             };
-            let noise = noise.map(|noise| (noise, index));
-            let value = apply(node.op, &inputs, Own { parameters, running }, norm, noise);
             values.push(Some(value));
         }
         values.pop().flatten().expect("a description has nodes, and nothing reads the last")
     }
 
     /// Theta's parameters in their shapes: views, and one `cat` in the backward.
-    fn parameters(&self, theta: &Tensor) -> Vec<Tensor> {
+    pub fn parameters(&self, theta: &Tensor) -> Vec<Tensor> {
         let parts = theta.split_with_sizes(&self.lens, 0);
         parts.iter().zip(&self.shapes).map(|(part, shape)| part.view(shape.as_slice())).collect()
+    }
+
+    /// The places of the parameters that lie in a stretch of theta that none of them straddles.
+    pub fn parameters_in(&self, range: &Range<usize>) -> Range<usize> {
+        let before = |offset| self.description.parameters.partition_point(|parameter| parameter.offset < offset);
+        before(range.start)..before(range.end)
     }
 
     /// Views of a batch-norm layer's running mean and variance.
@@ -129,6 +167,18 @@ impl Model {
     fn layer(&self, index: usize) -> &Layer {
         &self.description.layers[index]
     }
+}
+
+/// For each node whether it is a ReLU that one pool reads and nothing else.
+fn pooled_first(description: &Description) -> Vec<bool> {
+    let nodes = &description.nodes;
+    let is_only_pooled = |index: usize| {
+        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&index));
+        let pooled = readers.next().is_some_and(|node| matches!(node.op, Op::MaxPool2d { .. }));
+        pooled && readers.next().is_none()
+    };
+    let is_relu = |index: usize| matches!(nodes[index].op, Op::Activate(Activation::Relu));
+    (0..nodes.len()).map(|index| is_relu(index) && is_only_pooled(index)).collect()
 }
 
 fn alive(values: &[Option<Tensor>], value: usize) -> &Tensor {

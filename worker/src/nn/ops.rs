@@ -27,7 +27,7 @@ pub(super) fn activate(activation: Activation, x: &Tensor) -> Tensor {
 /// Without gradients it is taken over shifted strided views, first of rows and then of columns: the same values, and on
 /// a CPU ten times faster than libtorch's operator, which also finds where each maximum is.
 pub(super) fn max_pool(x: &Tensor, kernel: i64, stride: i64, padding: i64) -> Tensor {
-    if x.requires_grad() {
+    if x.requires_grad() || x.is_mkldnn() {
         return x.max_pool2d([kernel, kernel], [stride, stride], [padding, padding], [1, 1], false);
     }
     let over = |x: &Tensor, dim: i64| {

@@ -3,38 +3,28 @@
 use tch::{Device, Kind, Tensor};
 use transect_common::data::Augment;
 
+use crate::data::View;
 use crate::random::{Purpose, Stream};
 
-/// What happens to one image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// Mirrored left to right, after the crop.
-    pub flip: bool,
-    /// First row of the crop in the padded image, 0 to 2 x `crop`.
-    pub top: u32,
-    /// First column of the crop, likewise.
-    pub left: u32,
-}
-
 /// What `augment` does to training image `index` in `epoch`. The mirror does not depend on whether images are cropped.
-pub fn change(augment: Augment, seed: u64, epoch: u32, index: u32) -> Change {
+pub fn change(augment: Augment, seed: u64, epoch: u32, index: u32) -> View {
     let mut stream = Stream::new(seed, Purpose::Augment, u64::from(epoch) << 32 | u64::from(index));
     let flip = stream.below(2) == 1 && augment.flip;
     let places = 2 * u64::from(augment.crop) + 1;
     let (top, left) = (stream.below(places) as u32, stream.below(places) as u32);
-    Change { flip, top, left }
+    View { flip, top, left }
 }
 
 /// Applies one change to each image of `x` [N, C, H, W], padding with `crop` zeros on every side first.
 ///
 /// # Panics
 /// When there is not one change for each image.
-pub fn apply(x: &Tensor, changes: &[Change], crop: u32) -> Tensor {
+pub fn apply(x: &Tensor, changes: &[View], crop: u32) -> Tensor {
     let (n, channels, height, width) = x.size4().expect("images are [N, C, H, W]");
     assert_eq!(changes.len() as i64, n, "one change for each image");
     let device = x.device();
     let crop = i64::from(crop);
-    let column = |value: &dyn Fn(&Change) -> i64| {
+    let column = |value: &dyn Fn(&View) -> i64| {
         Tensor::from_slice(&changes.iter().map(value).collect::<Vec<i64>>()).view([n, 1]).to_device(device)
     };
     // A mirrored row runs backwards from its last column.
@@ -74,7 +64,7 @@ mod tests {
     #[test]
     fn images_are_mirrored_and_shifted_with_zeros_moving_in() {
         let x = image(&[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]]);
-        let changed = |flip, top, left| apply(&x, &[Change { flip, top, left }], 1);
+        let changed = |flip, top, left| apply(&x, &[View { flip, top, left }], 1);
         assert_eq!(changed(false, 1, 1), x);
         assert_eq!(changed(true, 1, 1), image(&[&[3.0, 2.0, 1.0], &[6.0, 5.0, 4.0]]));
         assert_eq!(changed(false, 0, 2), image(&[&[0.0, 0.0, 0.0], &[2.0, 3.0, 0.0]]));
@@ -84,8 +74,8 @@ mod tests {
     #[test]
     fn each_image_of_a_batch_gets_its_own_change_in_all_channels() {
         let x = Tensor::arange(2 * 3 * 4 * 5, (Kind::Float, Device::Cpu)).view([2, 3, 4, 5]);
-        let still = Change { flip: false, top: 0, left: 0 };
-        let y = apply(&x, &[still, Change { flip: true, ..still }], 0);
+        let still = View { flip: false, top: 0, left: 0 };
+        let y = apply(&x, &[still, View { flip: true, ..still }], 0);
         assert_eq!(y.get(0), x.get(0));
         assert_eq!(y.get(1), x.get(1).flip([2]));
     }
@@ -109,7 +99,7 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_does_not_happen() {
         let none = |index| change(Augment { flip: false, crop: 0 }, 1, 1, index);
-        assert!((0..100).all(|index| none(index) == Change { flip: false, top: 0, left: 0 }));
+        assert!((0..100).all(|index| none(index) == View { flip: false, top: 0, left: 0 }));
         let flips = |crop| (0..100).map(|i| change(Augment { flip: true, crop }, 1, 1, i).flip).collect::<Vec<_>>();
         assert_eq!(flips(0), flips(4));
     }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use tch::{Kind, Reduction, Tensor};
-use transect_common::run::{self, TrainSpec};
+use transect_common::run::{self, Precision, TrainSpec};
 
 use super::optimizer::{Memory, Optimizer};
 use super::parts::{Manner, Part, parts};
 use super::{State, TrainError};
-use crate::nn::{Model, Noise};
+use crate::nn::{Model, Noise, Pass};
 
 /// A model, the recipe's way of moving its parameters, and all that this remembers from step to step.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Learner<'m> {
     parts: Vec<(Manner, Range<usize>, Optimizer)>,
     label_smoothing: f64,
     clip_norm: Option<f64>,
+    precision: Precision,
     /// Names dropout's random numbers of the next step.
     noise: Noise,
 }
@@ -41,8 +42,14 @@ impl<'m> Learner<'m> {
             (manner, range, optimizer)
         };
         let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
-        let (label_smoothing, clip_norm) = (train.label_smoothing, train.clip_norm);
-        Ok(Self { model, parts, label_smoothing, clip_norm, noise: Noise { seed: train.seed.order, step: 0 } })
+        Ok(Self {
+            model,
+            parts,
+            label_smoothing: train.label_smoothing,
+            clip_norm: train.clip_norm,
+            precision: train.precision,
+            noise: Noise { seed: train.seed.order, step: 0 },
+        })
     }
 
     /// What it remembers of each part.
@@ -61,34 +68,41 @@ impl<'m> Learner<'m> {
     /// Moves `state` by one step on the batch `x` [N, C, H, W] with `labels` [N] in `epoch` (from 1), with every learning
     /// rate multiplied by `factor`.
     pub fn step(&mut self, state: &mut State, x: &Tensor, labels: &Tensor, epoch: u32, factor: f64) -> Passed {
-        let passed = self.pass(&state.theta, &state.buffers, x, labels);
-        let mut grad = gradient(&passed.loss, &state.theta);
+        let (passed, mut pieces) = self.pass(&state.theta, &state.buffers, x, labels);
         let ascent = self.ascent(epoch);
-        if !ascent.is_empty() {
-            let (theta, buffers) = (climbed(&state.theta, &grad, &ascent), state.buffers.copy());
-            // Into copies of the buffers: running statistics follow the first pass only.
-            let above = gradient(&self.pass(&theta, &buffers, x, labels).loss, &theta);
-            for (range, _) in ascent {
-                narrowed(&grad, &range).copy_(&narrowed(&above, &range));
+        if !ascent.is_empty() || self.clip_norm.is_some() {
+            let mut grad = joined(&pieces);
+            if !ascent.is_empty() {
+                let (theta, buffers) = (climbed(&state.theta, &grad, &ascent), state.buffers.copy());
+                // Into copies of the buffers: running statistics follow the first pass only.
+                let above = joined(&self.pass(&theta, &buffers, x, labels).1);
+                for (range, _) in ascent {
+                    narrowed(&grad, &range).copy_(&narrowed(&above, &range));
+                }
             }
+            if let Some(max_norm) = self.clip_norm {
+                self.clip(&mut grad, max_norm);
+            }
+            pieces = self.model.parameters(&grad);
         }
-        if let Some(max_norm) = self.clip_norm {
-            self.clip(&mut grad, max_norm);
-        }
-        let _guard = tch::no_grad_guard();
         for (manner, range, optimizer) in self.parts.iter_mut().filter(|(manner, ..)| manner.moves_in(epoch)) {
             let lr = manner.optimizer.lr() * factor;
-            optimizer.step(&mut narrowed(&state.theta, range), &narrowed(&grad, range), lr);
+            let own = self.model.parameters_in(range);
+            optimizer.step_by(&mut narrowed(&state.theta, range), &pieces[own], lr);
         }
         self.noise.step += 1;
         passed
     }
 
-    /// A batch under `theta`, with the same units dropped at every pass of a step.
-    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> Passed {
-        let logits = self.model.forward_training(theta, buffers, x, self.noise);
+    /// A batch under `theta`, with the same units dropped at every pass of a step, and the gradient of each parameter.
+    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> (Passed, Vec<Tensor>) {
+        let leaves: Vec<Tensor> =
+            self.model.parameters(&theta.detach()).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+        let pass = Pass { noise: self.noise, precision: self.precision };
+        let logits = self.model.forward_training(&leaves, buffers, x, pass);
         let loss = logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, self.label_smoothing);
-        Passed { loss, logits }
+        let gradient = Tensor::run_backward(&[&loss], &leaves, false, false);
+        (Passed { loss: loss.detach(), logits: logits.detach() }, gradient)
     }
 
     /// Where sharpness-aware minimisation looks around in `epoch`, with its radius: only what it moves. Other parts take
@@ -111,8 +125,9 @@ impl<'m> Learner<'m> {
     }
 }
 
-fn gradient(loss: &Tensor, theta: &Tensor) -> Tensor {
-    Tensor::run_backward(&[loss], &[theta], false, false).remove(0)
+/// The gradient of every parameter as one vector.
+fn joined(pieces: &[Tensor]) -> Tensor {
+    Tensor::cat(&pieces.iter().map(|piece| piece.reshape(-1)).collect::<Vec<_>>(), 0)
 }
 
 /// A view of a range of a vector, through which it can be changed.
@@ -135,5 +150,5 @@ fn climbed(theta: &Tensor, grad: &Tensor, ascent: &[(Range<usize>, f64)]) -> Ten
         let scale = (norm.reciprocal() * *rho).to_kind(Kind::Float);
         let _ = narrowed(&climbed, range).addcmul_(&narrowed(grad, range), &scale);
     }
-    climbed.set_requires_grad(true)
+    climbed
 }

@@ -3,16 +3,20 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// Losses are fetched from the device in blocks of so many steps, so that it need not wait for us at each.
+/// What steps leave is looked at in blocks of so many, so that the device need not wait for us at each.
 const BLOCK: usize = 50;
+/// A block of fewer steps, when their logits are so many numbers.
+const LOGITS: usize = 1 << 22;
 
 /// Sums up an epoch's steps.
 #[derive(Debug)]
 pub(super) struct Meter {
     /// Number of the first step in `waiting`.
     next_step: u64,
-    /// Losses that are still on the device, with the sizes of their batches.
-    waiting: Vec<(Tensor, usize)>,
+    /// Losses, logits and labels of the block's steps, on the device.
+    waiting: Vec<(Tensor, Tensor, Tensor)>,
+    /// Numbers in the logits that wait.
+    logits: usize,
     loss: f64,
     right: Tensor,
     count: usize,
@@ -37,7 +41,7 @@ impl Meter {
     /// Nothing yet; the first step to come has the number `next_step`.
     pub(super) fn new(next_step: u64, device: Device) -> Self {
         let right = Tensor::zeros([], (Kind::Int64, device));
-        Self { next_step, waiting: Vec::with_capacity(BLOCK), loss: 0.0, right, count: 0 }
+        Self { next_step, waiting: Vec::with_capacity(BLOCK), logits: 0, loss: 0.0, right, count: 0 }
     }
 
     /// What the steps before `next_step` add up to.
@@ -54,12 +58,9 @@ impl Meter {
 
     /// Adds a step: the mean `loss` of its batch, and the `logits` [n, classes] and `labels` [n] for its accuracy.
     pub(super) fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<(), NotFinite> {
-        let _guard = tch::no_grad_guard();
-        let count = labels.size()[0] as usize;
-        self.right += logits.argmax(1, false).eq_tensor(labels).sum(Kind::Int64);
-        self.count += count;
-        self.waiting.push((loss.detach(), count));
-        if self.waiting.len() == BLOCK { self.fetch() } else { Ok(()) }
+        self.logits += logits.numel();
+        self.waiting.push((loss.detach(), logits.detach(), labels.shallow_clone()));
+        if self.waiting.len() == BLOCK || self.logits >= LOGITS { self.fetch() } else { Ok(()) }
     }
 
     /// Mean loss and accuracy of all steps.
@@ -73,14 +74,19 @@ impl Meter {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let losses: Vec<&Tensor> = self.waiting.iter().map(|(loss, _)| loss).collect();
-        let losses = Tensor::stack(&losses, 0).to_device(Device::Cpu).to_kind(Kind::Double);
+        let column = |part: fn(&(Tensor, Tensor, Tensor)) -> &Tensor| self.waiting.iter().map(part).collect::<Vec<_>>();
+        let (logits, labels) = (Tensor::cat(&column(|step| &step.1), 0), Tensor::cat(&column(|step| &step.2), 0));
+        let losses = Tensor::stack(&column(|step| &step.0), 0).to_device(Device::Cpu).to_kind(Kind::Double);
+        self.right += logits.argmax(1, false).eq_tensor(&labels).sum(Kind::Int64);
+        self.logits = 0;
         let losses = Vec::<f64>::try_from(&losses).expect("a vector of f64");
-        for (loss, (_, count)) in losses.into_iter().zip(self.waiting.drain(..)) {
+        for (loss, (.., labels)) in losses.into_iter().zip(self.waiting.drain(..)) {
             if !loss.is_finite() {
                 return Err(NotFinite { step: self.next_step, loss });
             }
+            let count = labels.size()[0] as usize;
             self.loss += loss * count as f64;
+            self.count += count;
             self.next_step += 1;
         }
         Ok(())

@@ -8,8 +8,10 @@
 //! The order of reading: [`start`] makes the state before training, [`train_from`] is the loop, [`Learner`] is one step of it,
 //! [`Optimizer`] holds the formulas.
 
+mod ahead;
 mod augment;
 mod event;
+mod fused;
 mod init;
 mod learner;
 mod meter;
@@ -24,7 +26,6 @@ mod snapshot;
 mod start;
 mod state;
 
-use tch::Tensor;
 use transect_common::data::Split;
 use transect_common::run::{Origin, RunSpec, StopRule, Tag, TrainSpec};
 
@@ -32,6 +33,7 @@ use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
 use crate::sources::Sources;
+use ahead::{Batches, Plan};
 use meter::{Meter, NotFinite};
 use report::{Place, Reporter};
 
@@ -86,13 +88,13 @@ pub fn train_from(
         report.keep_init(&state)?;
     }
 
-    for epoch in place.epoch.max(1)..=train.epochs {
-        let order = order::epoch_order(train.seed.order, epoch, images);
-        let done = place.step - u64::from(epoch - 1) * steps_per_epoch;
-        for range in order::batches(images, batch_size).skip(done as usize) {
-            let indices = &order[range];
-            let (x, labels) = data.select(Split::Train, &Tensor::from_slice(indices).to_device(data.device()));
-            let x = augment::augmented(x, run.data.augment, (train.seed.augment, epoch), indices);
+    let first = place.epoch.max(1);
+    let done = |place: Place, epoch| place.step - u64::from(epoch - 1) * steps_per_epoch;
+    let plan = Plan { seeds: train.seed, augment: run.data.augment, images, batch_size };
+    let mut batches = Batches::begin(data, plan, first, done(place, first) as usize);
+    for epoch in first..=train.epochs {
+        for _ in done(place, epoch)..steps_per_epoch {
+            let (x, labels) = batches.next();
             let factor = factor(train, place.step, steps_per_epoch);
             let passed = learner.step(&mut state, &x, &labels, epoch, factor);
             place = Place { epoch, step: place.step + 1, learning_rate: train.optimizer.lr() * factor };

@@ -1,11 +1,13 @@
-//! Optimisers as a few operations on the one vector theta, with `PyTorch`'s formulas.
+//! Optimisers as a few operations on the one vector theta, with `PyTorch`'s formulas; on a CPU as one pass over memory.
 
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 use transect_common::run;
 
+use super::fused;
 use super::state::values;
+use crate::host::{has, numbers, numbers_mut};
 
 /// An optimiser and its state.
 #[derive(Debug)]
@@ -81,8 +83,73 @@ impl Optimizer {
     /// Moves `theta` [P] in place, given the gradient of the loss [P] and the learning rate of this step. The gradient is
     /// the one at theta, but for sharpness-aware minimisation, whose gradient is taken beside it.
     pub fn step(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64) {
+        self.step_by(theta, std::slice::from_ref(grad), lr);
+    }
+
+    /// The same with a gradient in pieces of any shape, one after another.
+    pub(super) fn step_by(&mut self, theta: &mut Tensor, pieces: &[Tensor], lr: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
+        let mut theta = theta.detach();
+        let is_fused = has::<f32>(&theta) && !matches!(self.spec, run::Optimizer::Rmsprop { .. });
+        if is_fused {
+            let pieces: Vec<Tensor> = pieces.iter().map(Tensor::contiguous).collect();
+            self.step_fused(numbers_mut::<f32>(&mut theta), &pieces, lr);
+        } else {
+            let flat: Vec<Tensor> = pieces.iter().map(|piece| piece.reshape(-1)).collect();
+            self.step_in_vectors(&mut theta, &Tensor::cat(&flat, 0), lr);
+        }
+    }
+
+    /// One pass over each piece. Not for RMSprop.
+    fn step_fused(&mut self, theta: &mut [f32], pieces: &[Tensor], lr: f64) {
+        let mut place = 0;
+        let mut next = |grad: &[f32]| {
+            let range = place..place + grad.len();
+            place = range.end;
+            range
+        };
+        match self.spec {
+            run::Optimizer::Sgd { momentum, weight_decay, .. } | run::Optimizer::Sam { momentum, weight_decay, .. } => {
+                let nesterov = matches!(self.spec, run::Optimizer::Sgd { nesterov: true, .. });
+                let (lr, momentum, decay) = (lr as f32, momentum as f32, weight_decay as f32);
+                let sgd = fused::Sgd { lr, momentum, decay, nesterov };
+                if momentum != 0.0 && self.velocity.is_none() {
+                    self.velocity = Some(Tensor::zeros([theta.len() as i64], (Kind::Float, Device::Cpu)));
+                }
+                let mut velocity = self.velocity.as_mut().map(numbers_mut::<f32>);
+                for grad in pieces.iter().map(numbers::<f32>) {
+                    let range = next(grad);
+                    match &mut velocity {
+                        Some(velocity) => sgd.step_with(&mut theta[range.clone()], grad, &mut velocity[range]),
+                        None => sgd.step(&mut theta[range], grad),
+                    }
+                }
+            }
+            run::Optimizer::Adam { beta1, beta2, eps, weight_decay, .. }
+            | run::Optimizer::Adamw { beta1, beta2, eps, weight_decay, .. } => {
+                let is_adamw = matches!(self.spec, run::Optimizer::Adamw { .. });
+                let adam = fused::Adam {
+                    rate: (lr / (1.0 - beta1.powi(self.steps))) as f32,
+                    mean_share: (1.0 - beta1) as f32,
+                    square_share: (1.0 - beta2) as f32,
+                    root: (1.0 - beta2.powi(self.steps)).sqrt() as f32,
+                    eps: eps as f32,
+                    decay: if is_adamw { 0.0 } else { weight_decay as f32 },
+                    shrink: if is_adamw { (1.0 - lr * weight_decay) as f32 } else { 1.0 },
+                };
+                let [mean, square] = self.moments.as_mut().expect("Adam begins with its moments");
+                let (mean, square) = (numbers_mut::<f32>(mean), numbers_mut::<f32>(square));
+                for grad in pieces.iter().map(numbers::<f32>) {
+                    let range = next(grad);
+                    adam.step(&mut theta[range.clone()], grad, &mut mean[range.clone()], &mut square[range]);
+                }
+            }
+            run::Optimizer::Rmsprop { .. } => unreachable!("RMSprop is computed in vectors"),
+        }
+    }
+
+    fn step_in_vectors(&mut self, theta: &mut Tensor, grad: &Tensor, lr: f64) {
         match self.spec {
             run::Optimizer::Sgd { momentum, weight_decay, nesterov, .. } => {
                 self.sgd(theta, grad, lr, [momentum, weight_decay], nesterov);
@@ -224,6 +291,12 @@ mod tests {
     }
 
     fn assert_follows_its_twin(spec: run::Optimizer) {
+        for in_vectors in [false, true] {
+            assert_follows(spec, in_vectors);
+        }
+    }
+
+    fn assert_follows(spec: run::Optimizer, in_vectors: bool) {
         let len = 1000;
         let mut stream = Stream::new(1, Purpose::Init, 0);
         let mut draw = || -> Vec<f32> { (0..len).map(|_| stream.normal() as f32).collect() };
@@ -236,7 +309,15 @@ mod tests {
         for step in 0..20 {
             let (grad, lr) = (draw(), 0.1 / f64::from(step + 1));
             let grad_tensor = Tensor::from_slice(&grad);
-            optimizer.step(&mut theta, &grad_tensor, lr);
+            if in_vectors {
+                let _guard = tch::no_grad_guard();
+                optimizer.steps += 1;
+                optimizer.step_in_vectors(&mut theta.detach(), &grad_tensor, lr);
+            } else {
+                // In pieces of any shape.
+                let pieces = [grad_tensor.narrow(0, 0, 600).view([20, 30]), grad_tensor.narrow(0, 600, 400)];
+                optimizer.step_by(&mut theta, &pieces, lr);
+            }
             twin.step(&mut twin_theta, &wide(&grad), lr);
             assert_eq!(Vec::<f32>::try_from(&grad_tensor).unwrap(), grad, "the gradient is the caller's");
         }

@@ -6,9 +6,9 @@ use transect_common::checkpoint::Checkpoint;
 /// A run's state on its device.
 #[derive(Debug)]
 pub struct State {
-    /// Parameters [P], which require gradients.
+    /// Parameters [P].
     pub theta: Tensor,
-    /// Buffers [B], which do not.
+    /// Buffers [B].
     pub buffers: Tensor,
 }
 
@@ -16,7 +16,7 @@ impl State {
     /// A checkpoint's state, brought to `device`.
     pub fn new(checkpoint: &Checkpoint, device: Device) -> Self {
         Self {
-            theta: Tensor::from_slice(&checkpoint.theta).to_device(device).set_requires_grad(true),
+            theta: Tensor::from_slice(&checkpoint.theta).to_device(device),
             buffers: Tensor::from_slice(&checkpoint.buffers).to_device(device),
         }
     }

@@ -9,7 +9,7 @@ use super::network::{Core, Meaning, NormLayer, Product, Unit};
 use super::plan::{Action, Form, Plan, ValueId};
 use super::prepared::{Packed, Rest};
 use crate::kernel::{self, Act, Blend, Epilogue, Shape};
-use crate::nn::{Norm, Own, apply};
+use crate::nn::{Manner, Own, apply};
 
 /// Buffers of one thread, used again and again.
 #[derive(Debug, Default)]
@@ -214,7 +214,8 @@ fn by_libtorch(
     let inputs: Vec<Tensor> = inputs.iter().map(|x| to_tensor(x, count, unit.before, unit.reads)).collect();
     let parameters: Vec<Tensor> =
         parameters.iter().map(|(values, shape)| Tensor::from_slice(values).view(shape.as_slice())).collect();
-    let result = apply(op, &inputs, Own { parameters: &parameters, running: None }, Norm::Running, None);
+    let own = Own { parameters: &parameters, running: None };
+    let result = apply(op, &inputs, own, Manner::EVALUATION);
     from_tensor(&result, count, unit.after, unit.meaning).copy_data(out, unit.after.len() * count);
 }
 
