@@ -72,8 +72,8 @@ impl Curves {
     ///
     /// Between `a` and `b` a straight line is at most (b - a)^2 / 8 max |L''| from L (de Boor, A Practical Guide to Splines,
     /// chapter III, on broken lines). L'' is twice the second divided difference L[x0, x1, x2] at some place between x0 and
-    /// x2; the larger of the two differences that begin or end the interval is taken, (b - a)^2 / 4 max |L[..]|. Smooth
-    /// curves that the grid resolves are within it. What lies between two alphas and shows at neither, it cannot see.
+    /// x2; the larger of the two differences at the ends of the interval is taken, (b - a)^2 / 4 max |L[..]|. Curves that the
+    /// grid resolves are mostly within it. What lies between two alphas and shows at neither, it cannot see.
     pub fn error(&self) -> Option<f64> {
         (1..self.alphas.len()).filter_map(|i| self.estimate(i)).filter(|error| error.is_finite()).reduce(f64::max)
     }
@@ -103,7 +103,8 @@ impl Curves {
     /// A number of alphas from which on every uniform grid suffices: steps of h see at most J h / 8, where J adds up all
     /// changes of slope.
     fn finest(&self, bound: f64) -> u32 {
-        let turned = |losses: &Vec<f64>| (0..losses.len()).filter_map(|i| self.turn(losses, i)).sum::<f64>();
+        let turned =
+            |losses: &Vec<f64>| (0..losses.len()).filter_map(|i| self.turn(losses, i)).map(f64::abs).sum::<f64>();
         let turned = self.losses.iter().map(turned).fold(0.0, f64::max);
         let range = self.alphas[self.alphas.len() - 1] - self.alphas[0];
         // A straight curve gives 0 / 0 at worst, which the cast makes 0, as it cuts off what is too large.
@@ -142,23 +143,30 @@ impl Curves {
         let on_split = |losses: &Vec<f64>| {
             (losses[i - 1].is_finite() && losses[i].is_finite()).then(|| {
                 let bends = [i - 1, i].into_iter().filter_map(|at| self.bend(losses, at));
-                bends.reduce(f64::max).map_or(f64::INFINITY, |bend| width * width / 4.0 * bend)
+                bends.map(f64::abs).reduce(f64::max).map_or(f64::INFINITY, |bend| width * width / 4.0 * bend)
             })
         };
         self.losses.iter().filter_map(on_split).reduce(f64::max)
     }
 
-    /// The size of the second divided difference at alpha `i` and its neighbours, where it has two and all are finite.
+    /// The second divided difference at alpha `i` and its neighbours, where all are finite. The first and the last alpha have
+    /// one neighbour: where the difference grows toward them it is carried on as it grows, otherwise they have none.
     fn bend(&self, losses: &[f64], i: usize) -> Option<f64> {
-        let turn = self.turn(losses, i)?;
-        Some(turn / (self.alphas[i + 1] - self.alphas[i - 1]))
+        let last = self.alphas.len() - 1;
+        let (next, after) = match i {
+            0 if last >= 3 => (1, 2),
+            _ if i == last && last >= 3 => (last - 1, last - 2),
+            _ => return Some(self.turn(losses, i)? / (self.alphas[i + 1] - self.alphas[i - 1])),
+        };
+        let (next, after) = (self.bend(losses, next)?, self.bend(losses, after)?);
+        (next * after > 0.0 && next.abs() > after.abs()).then_some(2.0 * next - after)
     }
 
     /// By how much the slope changes at alpha `i`.
     fn turn(&self, losses: &[f64], i: usize) -> Option<f64> {
         let slope = |i: usize| (losses[i] - losses[i - 1]) / (self.alphas[i] - self.alphas[i - 1]);
         let has_both = i > 0 && i + 1 < self.alphas.len();
-        has_both.then(|| (slope(i + 1) - slope(i)).abs()).filter(|turn| turn.is_finite())
+        has_both.then(|| slope(i + 1) - slope(i)).filter(|turn| turn.is_finite())
     }
 
     /// Half way in the interval that ends at alpha `i`, rounded once; `None` when no number lies between its ends.
