@@ -101,7 +101,9 @@ impl Refined {
 
     fn curves(&self) -> Curves {
         let alphas = (0u32..).zip(self.spec.alphas.iter().chain(&self.further));
-        let losses = |index| self.spec.splits.iter().map(|&split| Some(self.known.get(&(split, index))?.1)).collect();
+        let losses = |index| -> Option<Vec<f64>> {
+            self.spec.splits.iter().map(|&split| Some(self.known.get(&(split, index))?.1)).collect()
+        };
         Curves::new(alphas.filter_map(|(index, &alpha)| Some((alpha, losses(index)?))).collect())
     }
 
