@@ -219,7 +219,7 @@ fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<(V
     if let Value::Table(entries) = &node.value {
         const REFINE: &str = "refine";
         let entry = entries.iter().find(|entry| entry.key == REFINE);
-        let refine = entry.map(|entry| self::refine(&format!("{key}.{REFINE}"), &entry.node, report));
+        let refine = entry.map(|entry| refine(&format!("{key}.{REFINE}"), &entry.node, report));
         let alphas = grid(key, node.at, entries, &[REFINE], most, report)?;
         return match refine {
             None => Some((alphas, None)),

@@ -123,7 +123,7 @@ fn refinement_has_a_budget_and_a_tolerance() {
     let cases: [(&str, &[&str]); 8] = [
         ("{ budget = 20, tolerance = 0.01 }", &[]),
         ("20", &["7:53: probe.alphas.refine: must be written { budget = 20, tolerance = 0.01 }, found 20"]),
-        ("{ budget = 20 }", &["7:53: probe.alphas.refine.tolerance: missing; give it a value"]),
+        ("{ budget = 20 }", &["7:53: probe.alphas.refine.tolerance: missing; it must be a number"]),
         (
             "{ budget = 0, tolerance = 0 }",
             &[
