@@ -97,6 +97,7 @@ pub fn line_point(p: &pb::LinePoint) -> Value {
         "elsewhere": p.elsewhere,
         "align": p.align,
         "normalize": p.normalize,
+        "refined": p.refined,
     })
 }
 
@@ -182,6 +183,7 @@ pub fn plan(p: &pb::PlanResponse) -> Value {
         "probe_jobs": p.probe_jobs,
         "probe_jobs_done": p.probe_jobs_done,
         "points": p.points,
+        "further_points": p.further_points,
         "checkpoint_bytes": p.checkpoint_bytes,
         "training_images": p.training_images,
         "probe_images": p.probe_images,

@@ -23,6 +23,7 @@ mod output;
 mod plan;
 mod plot;
 mod progress;
+mod refined;
 mod report;
 mod results;
 mod run;

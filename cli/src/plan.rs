@@ -75,7 +75,7 @@ fn words(plan: &pb::PlanResponse) -> String {
         text,
         "{} with {}: {} done, {} to take, which means {} evaluated",
         counted(u64::from(plan.probe_jobs), "line"),
-        counted(plan.points, "point"),
+        points(plan.points, plan),
         plan.probe_jobs_done,
         grouped(u64::from(to_probe)),
         counted(plan.probe_images, "image"),
@@ -91,6 +91,15 @@ fn words(plan: &pb::PlanResponse) -> String {
         text += "\nEverything is in the store: running it trains nothing.";
     }
     text
+}
+
+/// `100 points`, and how many more the plan allows where grids are refined.
+pub fn points(points: u64, plan: &pb::PlanResponse) -> String {
+    let points = counted(points, "point");
+    match plan.further_points {
+        0 => points,
+        further => format!("{points} and at most {} further", grouped(further)),
+    }
 }
 
 fn runs(plan: &pb::PlanResponse, shown: usize) -> String {
@@ -144,12 +153,15 @@ mod tests {
             training_images: 120_000,
             probe_images: 50_000,
             missing_imports: vec!["weights".into()],
+            further_points: 0,
         };
         let text = words(&plan);
         assert!(text.contains("2 runs: 1 ready, 1 to train, which means 120,000 images seen and 2.0 MB"), "{text}");
         assert!(text.contains("2 lines with 100 points: 1 done, 1 to take, which means 50,000 images"), "{text}");
         assert!(!text.contains("Everything is in the store"), "{text}");
         assert!(text.contains("Not imported yet, taken to be there and to fit: weights."), "{text}");
+        let refined = words(&pb::PlanResponse { further_points: 80, ..plan.clone() });
+        assert!(refined.contains("2 lines with 100 points and at most 80 further: 1 done"), "{refined}");
         let table = runs(&plan, 1);
         assert!(table.contains("abababababab  mlp       3  yes    train.optimizer.lr=0.1"), "{table}");
         assert!(table.ends_with("... and 1 more (--all shows every one)"), "{table}");

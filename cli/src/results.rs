@@ -11,6 +11,7 @@ use crate::args::Global;
 use crate::connect::{Need, Session};
 use crate::errors::{Failure, Outcome};
 use crate::output::{Output, written};
+use crate::refined::saved;
 use crate::summary::{LEGEND, summarise};
 use crate::{json, plot as figures, status};
 
@@ -80,6 +81,9 @@ async fn condensed(session: &Session, output: Output, sweep: &str) -> Outcome {
     if !summary.lines.is_empty() {
         let table = summary.lines_table(usize::MAX);
         output.text(&format!("\nMean {} loss along each line:\n{table}\n{LEGEND}", summary.split()))?;
+    }
+    if let Some(saved) = saved(&measured.measures) {
+        output.text(&format!("\n{saved}"))?;
     }
     output.note(&format!("\nEvery point: transect results {} --format csv", sweep.name));
     Ok(())
@@ -165,7 +169,7 @@ impl Rows {
 }
 
 const LINE_HEADER: &str = "run,model,seed,settings,from_tag,to_tag,mask,hold,batch_norm,split,alpha,loss,accuracy,count,\
-     elsewhere,align,normalize";
+     elsewhere,align,normalize,refined";
 const MEASURE_HEADER: &str =
     "run,model,seed,settings,from_tag,to_tag,mask,hold,batch_norm,split,name,value,elsewhere,align,normalize";
 const CURVE_HEADER: &str = "run,model,seed,settings,epoch,split,loss,accuracy,learning_rate,seconds";
@@ -177,7 +181,7 @@ fn line_csv(p: &pb::LinePoint) -> String {
     let (alpha, loss, accuracy, count) = (p.alpha, p.loss, p.accuracy, p.count);
     let (elsewhere, align, normalize) = (p.elsewhere.as_deref().unwrap_or_default(), p.align, &p.normalize);
     let words = words.map(|w| quoted(w)).join(",");
-    format!("{words},{alpha},{loss},{accuracy},{count},{elsewhere},{align},{normalize}")
+    format!("{words},{alpha},{loss},{accuracy},{count},{elsewhere},{align},{normalize},{}", p.refined)
 }
 
 fn measure_csv(m: &pb::LineMeasure) -> String {
@@ -246,8 +250,8 @@ mod tests {
             ..Default::default()
         };
         let row = line_csv(&point);
-        assert_eq!(row, r#"ab,,,"{""train.seed"":1,""x"":2}",,,conv*,,,,0.1,NaN,0,0,,false,"#);
-        assert_eq!(LINE_HEADER.split(',').count(), 17);
+        assert_eq!(row, r#"ab,,,"{""train.seed"":1,""x"":2}",,,conv*,,,,0.1,NaN,0,0,,false,,false"#);
+        assert_eq!(LINE_HEADER.split(',').count(), 18);
         let measure = pb::LineMeasure { name: "cosine".into(), value: -0.5, align: true, ..Default::default() };
         assert_eq!(measure_csv(&measure), ",,,,,,,,,,cosine,-0.5,,true,");
         assert_eq!(MEASURE_HEADER.split(',').count(), 15);

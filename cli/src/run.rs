@@ -17,7 +17,9 @@ use crate::disk::{self, Disk};
 use crate::errors::{Failure, Outcome};
 use crate::fleet::{Fleet, Orders, find_worker};
 use crate::output::{Output, counted, duration, grouped};
+use crate::plan::points;
 use crate::progress::{Display, Work};
+use crate::refined::saved;
 use crate::results::{Measured, measured};
 use crate::signals::Signals;
 use crate::summary::{LEGEND, summarise};
@@ -168,7 +170,7 @@ async fn begin(
     }
     let (name, id) = (&sweep.name, &sweep.sweep_id);
     let (runs, lines) = (counted(sweep.runs, "run"), counted(u64::from(plan.probe_jobs), "line"));
-    let points = counted(sweep.points_expected, "point");
+    let points = points(sweep.points_expected, &plan);
     output.note(&format!("sweep {name} ({id}): {runs}, {lines}, {points}; {} jobs to do", left(&sweep)));
     if sweep.state == "paused" {
         output.warning(&format!("{name} is paused: nothing begins until `transect resume {name}`"));
@@ -326,6 +328,9 @@ impl Ended {
         if !summary.lines.is_empty() {
             let table = summary.lines_table(SHOWN_LINES);
             output.text(&format!("\nMean {} loss along each line:\n{table}\n{LEGEND}", summary.split()))?;
+        }
+        if let Some(saved) = saved(&measured.measures) {
+            output.text(&format!("\n{saved}"))?;
         }
         if !self.failed.is_empty() {
             let failed: Vec<&pb::Job> = self.failed.iter().collect();

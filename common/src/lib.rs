@@ -14,6 +14,7 @@ pub mod line;
 pub mod mask;
 pub mod model;
 pub mod permute;
+pub mod refine;
 pub mod run;
 pub mod schedule;
 pub mod shape;

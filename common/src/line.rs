@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
 use crate::digest::{LineDigest, RunDigest};
+use crate::refine::Refine;
 use crate::run::{CanonicalError, Tag, canonical_json};
 
 /// What happens to batch norm's running statistics on the line.
@@ -69,7 +70,7 @@ pub enum Normalize {
     Filter,
 }
 
-/// Something that is measured of a whole line and split, beside its points.
+/// Something that is measured of a whole line and split, beside its points; of its grid, where that is refined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -83,7 +84,7 @@ pub enum Measure {
 }
 
 /// Names of what workers report of whole lines.
-pub const MEASURED: [&str; 8] = [
+pub const MEASURED: [&str; 11] = [
     "distance",
     "distance-relative",
     "cosine",
@@ -92,6 +93,9 @@ pub const MEASURED: [&str; 8] = [
     "ensemble-accuracy",
     "best-alpha",
     "best-accuracy",
+    "refine-points",
+    "refine-error",
+    "refine-uniform",
 ];
 
 /// One line. Its canonical form, with the run's digest, names the job that measures it.
@@ -135,6 +139,9 @@ pub struct LineSpec {
     /// What else is measured.
     #[serde(default)]
     pub measures: BTreeSet<Measure>,
+    /// How further alphas are added to the grid where the curve bends; none are when absent.
+    #[serde(default)]
+    pub refine: Option<Refine>,
 }
 
 /// Images evaluated at a time unless said otherwise.
@@ -159,6 +166,7 @@ impl LineSpec {
             align: false,
             normalize: Normalize::default(),
             measures: BTreeSet::new(),
+            refine: None,
         }
     }
 
@@ -194,9 +202,14 @@ impl LineSpec {
         }
     }
 
-    /// Number of points that measuring it gives.
+    /// Number of points of its grid: what measuring it gives, or the least that it gives where it is refined.
     pub fn points(&self) -> u64 {
         (self.alphas.len() * self.splits.len()) as u64
+    }
+
+    /// The most points that refining it may add.
+    pub fn further_points(&self) -> u64 {
+        self.refine.map_or(0, |refine| u64::from(refine.budget) * self.splits.len() as u64)
     }
 
     /// True when it is measured on `split`.

@@ -9,6 +9,7 @@ use transect_common::data::{Augment, Corruption, DataSet, DataSpec, Spirals, Spl
 use transect_common::digest::ArtifactDigest;
 use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
 use transect_common::model::{Activation, CifarNorm, CifarResnet, Mlp, ModelSpec, Resnet, ResnetNorm, Stem, Vgg, Vit};
+use transect_common::refine::Refine;
 use transect_common::run::{
     InitScheme, InitSpec, LayerRecipe, LayerStart, Optimizer, Origin, Precision, RunSpec, Schedule, Seeds, Source,
     StopRule, Tag, TrainSpec,
@@ -82,6 +83,12 @@ fn a_canonical_form_has_sorted_keys_and_no_defaults() {
     );
     assert_eq!(full().canonical(), full_text);
     assert_eq!(line().canonical(), r#"{"alphas":[0.0,0.5,1.0],"mask":"all","splits":["train","test"]}"#);
+    let refined = LineSpec { refine: Some(Refine { budget: 20, tolerance: 0.01 }), ..line() };
+    let refined_text = concat!(
+        r#"{"alphas":[0.0,0.5,1.0],"mask":"all","refine":{"budget":20,"tolerance":0.01},"#,
+        r#""splits":["train","test"]}"#
+    );
+    assert_eq!(refined.canonical(), refined_text);
 }
 
 #[test]
@@ -406,8 +413,9 @@ fn every_setting_of_a_line_changes_its_digest() {
         align: _,
         normalize: _,
         measures: _,
+        refine: _,
     } = line();
-    let changes: [fn(&mut LineSpec); 20] = [
+    let changes: [fn(&mut LineSpec); 23] = [
         |_| {},
         |l| l.from = Tag::epoch(1),
         |l| l.to = Tag::epoch(1),
@@ -428,6 +436,9 @@ fn every_setting_of_a_line_changes_its_digest() {
         |l| l.normalize = Normalize::Filter,
         |l| l.measures = BTreeSet::from([Measure::Ensemble]),
         |l| l.measures = BTreeSet::from([Measure::GaussLength]),
+        |l| l.refine = Some(Refine { budget: 20, tolerance: 0.01 }),
+        |l| l.refine = Some(Refine { budget: 21, tolerance: 0.01 }),
+        |l| l.refine = Some(Refine { budget: 20, tolerance: 0.02 }),
     ];
     let lines = changes.map(|change| {
         let mut line = line();

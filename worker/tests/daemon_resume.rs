@@ -184,8 +184,10 @@ fn lines_of_a_worker_that_is_killed_go_on_at_the_next_point() {
     assert!(!done.is_empty() && done.len() < 800, "{}", done.len());
     let mut lease = lines(&run, 3, &[fine()], checkpoints);
     lease.jobs[0].attempt = 2;
-    lease.jobs[0].done_points =
-        done.iter().map(|point| PointKey { split: point.split.clone(), index: point.index }).collect();
+    lease.jobs[0].done_points = done
+        .iter()
+        .map(|point| PointKey { split: point.split.clone(), index: point.index, ..PointKey::default() })
+        .collect();
     let _worker = Worker::start(&fake.url());
     fake.give(lease);
     fake.wait_done(3);

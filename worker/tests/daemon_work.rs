@@ -38,7 +38,7 @@ fn a_run_is_trained_and_its_lines_are_measured() {
 
     // One whole line, and one that an earlier attempt has begun.
     let mut group = lines(&run, 2, &[line("all"), line("fc1")], checkpoints);
-    let done = |split: &str, index| PointKey { split: split.into(), index };
+    let done = |split: &str, index| PointKey { split: split.into(), index, ..PointKey::default() };
     group.jobs[1].done_points = vec![done("train", 0), done("test", 2)];
     fake.give(group);
     fake.wait_done(2);

@@ -4,7 +4,7 @@
 
 mod truth;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use tch::{Device, Tensor};
 use transect_common::checkpoint::Checkpoint;
@@ -91,7 +91,7 @@ fn the_line_to_an_aligned_copy_of_oneself_is_flat() {
     let line = |align| {
         let alphas = vec![-1.0, 0.0, 0.3, 1.0, 2.0];
         let spec = LineSpec { batch_norm: BatchNorm::None, align, ..LineSpec::new("all", alphas, vec![Split::Test]) };
-        findings(&subject(&model, &data, &ends), &[LineTask { spec, done: HashSet::new() }])
+        findings(&subject(&model, &data, &ends), &[LineTask::new(spec)])
     };
     let apart = |align| -> Vec<(MeasureName, f64)> {
         measures(&line(align), 0).iter().map(|m| (m.name, (m.value * 1e9).round() / 1e9)).collect()

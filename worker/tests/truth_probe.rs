@@ -101,7 +101,7 @@ fn task(mask: &str, alphas: &[f64]) -> LineTask {
         batch_size: BATCH as u32,
         ..LineSpec::new(mask, alphas.to_vec(), vec![Split::Train, Split::Test])
     };
-    LineTask { spec, done: HashSet::new() }
+    LineTask::new(spec)
 }
 
 fn masks() -> impl Strategy<Value = &'static str> {

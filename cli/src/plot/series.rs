@@ -7,6 +7,7 @@ use transect_common::model::{Description, ModelSpec};
 use transect_common::pb;
 
 use super::settings::{self, Setting, Settings};
+use crate::refined::RefinedAlphas;
 use crate::summary::end;
 
 /// What is drawn against the height.
@@ -103,6 +104,7 @@ struct Sorter<'a> {
     known_settings: BTreeMap<&'a str, Settings>,
     layers: BTreeMap<&'a str, Vec<String>>,
     seen: BTreeMap<&'a str, usize>,
+    refined: RefinedAlphas,
 }
 
 type Traces = BTreeMap<TraceKey, BTreeMap<RunKey, Vec<(f64, f64)>>>;
@@ -119,6 +121,7 @@ pub fn lines(points: &[pb::LinePoint], measure: Measure) -> Vec<Group> {
         let trace = sorter.mask(&point.model, &point.mask);
         // A run may have lines to several other ends, each a curve of its own.
         let run = (point.seed, point.run.clone() + point.elsewhere.as_deref().unwrap_or_default());
+        sorter.refined.know(point);
         let y = match measure {
             Measure::Loss => point.loss,
             Measure::Accuracy => point.accuracy,
@@ -171,7 +174,9 @@ impl<'a> Sorter<'a> {
     }
 
     fn groups(self, panel: impl Fn(PanelKey) -> Panel) -> Vec<Group> {
+        let refined = &self.refined;
         let panels = |panels: BTreeMap<PanelKey, Traces>| {
+            let finished = |traces| finished(traces, refined);
             panels.into_iter().map(|(key, traces)| Panel { traces: finished(traces), ..panel(key) }).collect()
         };
         let columns = |columns: BTreeMap<ColumnKey, _>| {
@@ -183,14 +188,14 @@ impl<'a> Sorter<'a> {
     }
 }
 
-fn finished(traces: Traces) -> Vec<Trace> {
+fn finished(traces: Traces, refined: &RefinedAlphas) -> Vec<Trace> {
     let trace = |((.., label), runs): (TraceKey, BTreeMap<RunKey, Vec<(f64, f64)>>)| {
         let seeds = runs.keys().filter_map(|(seed, _)| *seed).collect();
         let mut runs: Vec<_> = runs.into_values().collect();
         for run in &mut runs {
             run.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        Trace { label, seeds, mean: mean(&runs), runs }
+        Trace { label, seeds, mean: mean(&refined.shared(&runs)), runs }
     };
     traces.into_iter().map(trace).collect()
 }
@@ -280,6 +285,21 @@ mod tests {
         assert_eq!(trace.mean, [(0.0, 3.0), (1.0, 2.0)]);
         assert_eq!(trace.runs, [vec![(0.0, 2.0), (1.0, 1.0)], vec![(0.0, 4.0), (1.0, 3.0)]]);
         assert_eq!(trace.seeds, BTreeSet::from([0, 1]));
+    }
+
+    #[test]
+    fn where_one_seed_refines_its_grid_the_others_are_straight_between_their_points() {
+        let refined = |point| pb::LinePoint { refined: true, ..point };
+        let trace = only_trace(&[
+            point("mlp", 0, "all", 0.0, 2.0),
+            point("mlp", 0, "all", 1.0, 1.0),
+            refined(point("mlp", 0, "all", 0.5, 1.0)),
+            refined(point("mlp", 0, "all", 0.25, 1.5)),
+            point("mlp", 1, "all", 0.0, 4.0),
+            point("mlp", 1, "all", 1.0, 0.0),
+        ]);
+        assert_eq!(trace.mean, [(0.0, 3.0), (0.25, 2.25), (0.5, 1.5), (1.0, 0.5)]);
+        assert_eq!(trace.runs[0], [(0.0, 2.0), (0.25, 1.5), (0.5, 1.0), (1.0, 1.0)], "in the order of alphas");
     }
 
     #[test]

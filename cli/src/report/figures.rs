@@ -42,7 +42,7 @@ fn per_setting(measured: &Measured, values: impl Fn(&Run) -> Option<Vec<(f64, f6
     let of = |setting: usize| -> Option<Series> {
         let runs = measured.runs.iter().filter(|run| run.setting == setting);
         let runs: Vec<Vec<(f64, f64)>> = runs.filter_map(&values).filter(|run| !run.is_empty()).collect();
-        let mean = mean(&runs);
+        let mean = mean(&measured.refined.shared(&runs));
         let line = mean.iter().map(|&(x, y, _)| (x, y)).collect();
         let band = mean.iter().map(|&(x, y, sd)| (x, y - sd, y + sd)).collect();
         (!runs.is_empty()).then_some(Series { entry: setting, line, band, dots: vec![] })
@@ -190,7 +190,8 @@ fn rows_by_alpha(measured: &Measured, keys: &[LineKey], name: impl Fn(&LineKey) 
             let runs = measured.runs.iter().filter(|run| run.setting == setting);
             let lines: Vec<&Line> = runs.filter_map(|run| run.lines.get(key)).collect();
             let runs: Vec<Vec<(f64, f64)>> = lines.iter().map(|line| line.losses().collect()).collect();
-            let mean: Vec<(f64, f64)> = mean(&runs).into_iter().map(|(x, y, _)| (x, y)).collect();
+            let mean: Vec<(f64, f64)> =
+                mean(&measured.refined.shared(&runs)).into_iter().map(|(x, y, _)| (x, y)).collect();
             (!mean.is_empty()).then(|| Trace { label: name(key), mean, ..Trace::default() })
         };
         let traces: Vec<Trace> = keys.iter().filter_map(trace).collect();

@@ -10,6 +10,7 @@ use transect_common::sweep::{Claim, SweepFile};
 use super::ends::Ends;
 use super::gather::Gathered;
 use super::groups::{self, Settings, Values};
+use crate::refined::{self, RefinedAlphas};
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,10 @@ pub struct Measured {
     pub runs: Vec<Run>,
     /// Their settings.
     pub settings: Settings,
+    /// Alphas that refine grids of their lines.
+    pub refined: RefinedAlphas,
+    /// What that saved; none where no grid was refined.
+    pub saved: Option<String>,
     /// Number of runs left out because they exist only as another run's start.
     pub sources: usize,
     /// The data of the sweep's runs, each once: `fashion-mnist, train_size 2000`. Empty where the file does not tell.
@@ -182,7 +187,9 @@ pub fn measured(gathered: &Gathered) -> Measured {
             run.curve.insert((point.split.clone(), point.epoch), (point.loss, point.accuracy));
         }
     }
+    let mut refined = RefinedAlphas::default();
     for point in &gathered.points {
+        refined.know(point);
         if let Some(run) = runs.get_mut(point.run.as_str()) {
             let line = run.lines.entry(LineKey::of(point, &ends)).or_default();
             line.points.push((point.alpha, point.loss, point.accuracy));
@@ -211,7 +218,16 @@ pub fn measured(gathered: &Gathered) -> Measured {
     for (run, setting) in runs.iter_mut().zip(of_run) {
         run.setting = setting;
     }
-    Measured { runs, settings, sources: sources.len(), data: told_by_file.data, claims: told_by_file.claims }
+    let saved = refined::saved(&gathered.measures);
+    Measured {
+        runs,
+        settings,
+        refined,
+        saved,
+        sources: sources.len(),
+        data: told_by_file.data,
+        claims: told_by_file.claims,
+    }
 }
 
 /// Whether what does not move is held at alpha = 1. A line that leads out of its run, whose two ends may have one tag, says

@@ -68,7 +68,9 @@ pub fn quantities(measured: &Measured) -> Vec<Quantity> {
         shape("area", "area under the curve", "", |s| s.area),
     ];
     let lines = measured.runs.iter().flat_map(|run| run.lines.iter()).filter(|(key, _)| key.is_whole());
-    let names: BTreeSet<&String> = lines.flat_map(|(_, line)| line.measures.keys()).collect();
+    // How a grid was refined says nothing of the line.
+    let names: BTreeSet<&String> =
+        lines.flat_map(|(_, line)| line.measures.keys()).filter(|name| !name.starts_with("refine-")).collect();
     all.extend(names.into_iter().map(|name| Quantity {
         key: name.clone(),
         title: name.replace('-', " "),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use transect_common::line::{LineSpec, Normalize};
 use transect_common::sweep::{ExpandedRun, SweepFile};
 
@@ -123,7 +123,15 @@ fn seeds(runs: &[&ExpandedRun]) -> Value {
 }
 
 fn probe(canonical: &str) -> Option<Map<String, Value>> {
-    let line: Map<String, Value> = serde_json::from_str(canonical).ok()?;
+    let mut line: Map<String, Value> = serde_json::from_str(canonical).ok()?;
+    if let Some(refine) = line.remove("refine")
+        && let Some([start, .., stop]) = line["alphas"].as_array().map(Vec::as_slice)
+    {
+        // Only evenly spaced grids can be refined.
+        let count = line["alphas"].as_array().map_or(0, Vec::len);
+        let grid = json!({ "start": start, "stop": stop, "count": count, "refine": refine });
+        line.insert("alphas".to_owned(), grid);
+    }
     let keep = |name: &str, value: &Value| PROBE.contains(&name) && !(name == "batch_norm" && value == "none");
     Some(line.into_iter().filter(|(name, value)| keep(name, value)).collect())
 }

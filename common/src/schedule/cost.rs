@@ -19,11 +19,12 @@ pub fn training_cost(run: &RunSpec, parameters: usize) -> f64 {
     }
 }
 
-/// Cost of a line: points x images x parameters.
+/// Cost of a line: points x images x parameters, with all the points that refining it may add.
 pub fn line_cost(data: &DataSpec, line: &LineSpec, parameters: usize) -> f64 {
     let subset = line.subset.map_or(f64::INFINITY, f64::from);
     let a_point: f64 = line.splits.iter().map(|&split| images(data, split).min(subset)).sum();
-    line.alphas.len() as f64 * a_point * parameters.max(1) as f64
+    let further = line.refine.map_or(0.0, |refine| f64::from(refine.budget));
+    (line.alphas.len() as f64 + further) * a_point * parameters.max(1) as f64
 }
 
 fn images(data: &DataSpec, split: Split) -> f64 {
@@ -35,6 +36,7 @@ mod tests {
     use super::*;
     use crate::data::DataSet;
     use crate::model::ModelSpec;
+    use crate::refine::Refine;
     use crate::run::{InitSpec, Optimizer, TrainSpec};
 
     #[test]
@@ -48,5 +50,7 @@ mod tests {
         assert_eq!(line_cost(&data, &line, 10), 2.0 * (100.0 + 10_000.0) * 10.0);
         let subset = LineSpec { subset: Some(50), ..line };
         assert_eq!(line_cost(&data, &subset, 10), 2.0 * 100.0 * 10.0);
+        let refined = LineSpec { refine: Some(Refine { budget: 3, tolerance: 0.1 }), ..subset };
+        assert_eq!(line_cost(&data, &refined, 10), 5.0 * 100.0 * 10.0);
     }
 }

@@ -14,6 +14,7 @@ use crate::data::{DataSpec, Split};
 use crate::line::{BatchNorm, LineSpec, Measure, Normalize, default_batch_size};
 use crate::mask::Mask;
 use crate::model::Description;
+use crate::refine::Refine;
 use crate::run::Tag;
 
 /// Most combinations of `from`, `to` and `hold` in a file.
@@ -31,6 +32,7 @@ pub(super) struct Probe {
     alphas: Vec<f64>,
     /// The same for probes with the same alphas.
     grid: usize,
+    refine: Option<Refine>,
     splits: Vec<Split>,
     batch_norm: Vec<BatchNorm>,
     subset: Vec<Option<u32>>,
@@ -73,9 +75,10 @@ impl Probe {
             * self.normalize.len()
     }
 
-    /// Points that one line measures.
+    /// Points that one line measures at most.
     pub fn points_per_line(&self) -> usize {
-        self.alphas.len() * self.splits.len()
+        let further = self.refine.map_or(0, |refine| refine.budget as usize);
+        (self.alphas.len() + further) * self.splits.len()
     }
 
     /// The same for probes that measure the same.
@@ -83,8 +86,9 @@ impl Probe {
         let end = |e: &Ends| (e.from.1.clone(), e.to.1.clone(), e.target.clone(), e.hold.clone());
         let ends: Vec<_> = self.ends.iter().map(end).collect();
         let layers: Vec<&str> = self.layers.iter().map(Val::text).collect();
-        let Self { alphas, splits, batch_norm, subset, batch_size, align, normalize, measures, .. } = self;
-        format!("{:?}", (ends, layers, alphas, splits, batch_norm, subset, batch_size, align, normalize, measures))
+        let Self { alphas, refine, splits, batch_norm, subset, batch_size, align, normalize, measures, .. } = self;
+        let grid = (alphas, refine);
+        format!("{:?}", (ends, layers, grid, splits, batch_norm, subset, batch_size, align, normalize, measures))
     }
 }
 
@@ -159,12 +163,14 @@ fn probe(node: &Node, room: &mut usize, scratch: &mut Settings, report: &mut Rep
     };
     splits.sort();
     let all = || vec![Val::new(node.at, "all")];
+    let (alphas, refine) = alphas.unwrap_or_else(|| ((0..25).map(|i| f64::from(i) / 24.0).collect(), None));
     let read = Probe {
         at: node.at,
         ends: ends(node.at, &values, to, room, report),
         grid: 0,
         layers: values.remove("layers").unwrap_or_else(all),
-        alphas: alphas.unwrap_or_else(|| (0..25).map(|i| f64::from(i) / 24.0).collect()),
+        alphas,
+        refine,
         splits,
         batch_norm: values.get("batch_norm").map_or_else(
             || vec![BatchNorm::default()],
@@ -207,11 +213,18 @@ fn batch_norm(name: &str) -> BatchNorm {
     modes.into_iter().find(|mode| mode.name() == name).unwrap_or_default()
 }
 
-/// The grid of a line: a list, or `{ start, stop, count }`.
-fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<Vec<f64>> {
+/// The grid of a line: a list, or `{ start, stop, count }`, which may say how it is refined.
+fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<(Vec<f64>, Option<Refine>)> {
     let (fewest, most) = schema::ALPHAS.into_inner();
     if let Value::Table(entries) = &node.value {
-        return grid(key, node.at, entries, most, report);
+        const REFINE: &str = "refine";
+        let entry = entries.iter().find(|entry| entry.key == REFINE);
+        let refine = entry.map(|entry| refine(&format!("{key}.{REFINE}"), &entry.node, report));
+        let alphas = grid(key, node.at, entries, &[REFINE], most, report)?;
+        return match refine {
+            None => Some((alphas, None)),
+            Some(refine) => Some((alphas, Some(refine?))),
+        };
     }
     let Value::List(_) = &node.value else {
         let message = format!("must be a list of numbers or {{ start = 0, stop = 1, count = 25 }}, found {node}");
@@ -229,7 +242,30 @@ fn alphas(key: &str, kind: &Kind, node: &Node, report: &mut Report) -> Option<Ve
         report.add(values.item_at(i), key, message);
         return None;
     }
-    Some(alphas)
+    Some((alphas, None))
+}
+
+/// How a grid is refined: `{ budget, tolerance }`, both of them.
+fn refine(key: &str, node: &Node, report: &mut Report) -> Option<Refine> {
+    const WRITTEN: &str = "{ budget = 20, tolerance = 0.01 }";
+    let Value::Table(entries) = &node.value else {
+        report.add(node.at, key, format!("must be written {WRITTEN}, found {node}"));
+        return None;
+    };
+    let (mut budget, mut tolerance, before) = (None, None, report.len());
+    for entry in entries {
+        let Some(setting) = schema::REFINE.iter().find(|setting| setting.name == entry.key) else {
+            unknown(key, entry, schema::REFINE.iter().map(|setting| setting.name), report);
+            continue;
+        };
+        let value = one(&setting.kind, &format!("{key}.{}", setting.name), &entry.node, report);
+        match setting.name {
+            "budget" => budget = value.and_then(|value| u32::try_from(value.json.as_u64()?).ok()),
+            _ => tolerance = value.and_then(|value| value.json.as_f64()),
+        }
+    }
+    missing(key, node.at, entries, &schema::REFINE, report);
+    if report.len() > before { None } else { Some(Refine { budget: budget?, tolerance: tolerance? }) }
 }
 
 /// Every combination of `from`, `to` and `hold`; `room` is for how many there still is room.
@@ -410,6 +446,7 @@ pub(super) fn lines(probes: &[Probe], model: &Description, data: &DataSpec) -> V
                     hold: ends.hold.clone(),
                     subset: variant.subset.filter(|&n| images.is_none_or(|images| n < images)),
                     measures: probe.measures.clone(),
+                    refine: probe.refine,
                     ..LineSpec { mask: mask.clone(), ..variant.clone() }
                 };
                 // The grid's number stands for its alphas, which are many.

@@ -409,6 +409,10 @@ pub(super) static IMPORTED: [Setting; 1] =
 /// Fewest and most alphas of a line.
 pub(super) const ALPHAS: std::ops::RangeInclusive<usize> = 2..=10_001;
 
+/// `refine` of a grid.
+pub(super) static REFINE: [Setting; 2] =
+    [required("budget", Kind::Whole { min: 1, max: 10_000 }), required("tolerance", Kind::Number(Domain::Positive))];
+
 /// `[[probe]]`.
 pub(super) static PROBE: [Setting; 14] = [
     setting("kind", Kind::Choice { what: "a kind of probe", of: &["line"] }),
@@ -459,13 +463,14 @@ pub(super) fn all_names() -> Vec<String> {
             names.push(name);
         }
     }
-    let mut names = vec!["name".to_owned(), "model.architecture".to_owned()];
-    let sections: [(&str, &[Setting]); 6] = [
+    let mut names = vec!["name".to_owned(), "model.architecture".to_owned(), "probe.alphas.refine".to_owned()];
+    let sections: [(&str, &[Setting]); 7] = [
         ("data", &DATA),
         ("init", &INIT),
         ("train", &TRAIN),
         ("imported", &IMPORTED),
         ("probe", &PROBE),
+        ("probe.alphas.refine", &REFINE),
         ("schedule", &super::scheduling::SCHEDULE),
     ];
     for (prefix, settings) in sections {

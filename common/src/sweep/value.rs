@@ -82,7 +82,7 @@ pub(super) fn given(kind: &Kind, key: &str, node: &Node, report: &mut Report) ->
             })?
         }
         (Kind::Whole { .. } | Kind::Number(_), Value::Table(entries)) => {
-            let numbers = grid(key, node.at, entries, MAX_RUNS, report)?;
+            let numbers = grid(key, node.at, entries, &[], MAX_RUNS, report)?;
             // The first that does not fit says enough.
             numbers.iter().map(|&x| one(kind, key, &grid_node(kind, node.at, x), report)).collect::<Option<_>>()?
         }
@@ -307,13 +307,24 @@ fn wholes(
     }
 }
 
-/// The numbers of `{ start, stop, count }`: `count` of them, evenly spaced, both ends included.
-pub(super) fn grid(key: &str, at: usize, entries: &[Entry], most: usize, report: &mut Report) -> Option<Vec<f64>> {
-    const NAMES: [&str; 3] = ["start", "stop", "count"];
+/// The numbers of `{ start, stop, count }`: `count` of them, evenly spaced, both ends included. Keys named in `more` are
+/// somebody else's.
+pub(super) fn grid(
+    key: &str,
+    at: usize,
+    entries: &[Entry],
+    more: &[&str],
+    most: usize,
+    report: &mut Report,
+) -> Option<Vec<f64>> {
+    let names = ["start", "stop", "count"].into_iter().chain(more.iter().copied());
     let mut fits = true;
-    for entry in entries.iter().filter(|entry| !NAMES.contains(&entry.key.as_str())) {
+    for entry in entries.iter().filter(|entry| !names.clone().any(|name| name == entry.key)) {
         let key = format!("{key}.{}", entry.key);
-        report.add(entry.at, &key, "unknown key of a grid; a grid is written { start = 0, stop = 1, count = 25 }");
+        let hint =
+            nearest(&entry.key, names.clone()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        let message = format!("unknown key of a grid; {hint}a grid is written {{ start = 0, stop = 1, count = 25 }}");
+        report.add(entry.at, &key, message);
         fits = false;
     }
     let mut part = |name: &str, kind: &Kind| {

@@ -105,7 +105,7 @@ fn unknown_settings_are_answered_with_the_nearest() {
             (
                 "alphas = { start = 0, stop = 1, count = 3, step = 2 }",
                 &[
-                    "7:44: probe.alphas.step: unknown key of a grid; a grid is written { start = 0, stop = 1, count = 25 }",
+                    "7:44: probe.alphas.step: unknown key of a grid; did you mean `stop`? a grid is written { start = 0, stop = 1, count = 25 }",
                 ],
             ),
         ],

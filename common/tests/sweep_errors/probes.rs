@@ -118,6 +118,62 @@ fn grids_of_alphas_rise() {
 }
 
 #[test]
+fn refinement_has_a_budget_and_a_tolerance() {
+    let grid = |refine: &str| format!("alphas = {{ start = 0, stop = 1, count = 3, refine = {refine} }}");
+    let cases: [(&str, &[&str]); 8] = [
+        ("{ budget = 20, tolerance = 0.01 }", &[]),
+        ("20", &["7:53: probe.alphas.refine: must be written { budget = 20, tolerance = 0.01 }, found 20"]),
+        ("{ budget = 20 }", &["7:53: probe.alphas.refine.tolerance: missing; it must be a number"]),
+        (
+            "{ budget = 0, tolerance = 0 }",
+            &[
+                "7:64: probe.alphas.refine.budget: must be from 1 to 10,000, found 0",
+                "7:79: probe.alphas.refine.tolerance: must be above 0, found 0",
+            ],
+        ),
+        (
+            "{ budget = 10001, tolerance = inf }",
+            &[
+                "7:64: probe.alphas.refine.budget: must be from 1 to 10,000, found 10001",
+                "7:83: probe.alphas.refine.tolerance: must be above 0, found inf",
+            ],
+        ),
+        (
+            "{ budget = 1.5, tolerance = \"small\" }",
+            &[
+                "7:64: probe.alphas.refine.budget: must be a whole number, found 1.5",
+                "7:81: probe.alphas.refine.tolerance: must be a number, found \"small\"",
+            ],
+        ),
+        (
+            "{ bugdet = 20, tolerance = 0.01 }",
+            &[
+                "7:55: probe.alphas.refine.bugdet: unknown setting; did you mean `budget`? [probe.alphas.refine] has: budget, tolerance",
+            ],
+        ),
+        (
+            "{ budget = 20, tolerance = [0.1, 0.01] }",
+            &["7:80: probe.alphas.refine.tolerance: must be a number, found a list"],
+        ),
+    ];
+    for (refine, mistakes) in cases {
+        check(PROBE, &[(&grid(refine), mistakes)]);
+    }
+    check(
+        PROBE,
+        &[
+            (
+                "alphas = { start = 0, stop = 1, count = 3, refin = { budget = 2, tolerance = 1 } }",
+                &[
+                    "7:44: probe.alphas.refin: unknown key of a grid; did you mean `refine`? a grid is written { start = 0, stop = 1, count = 25 }",
+                ],
+            ),
+            ("refine = { budget = 2, tolerance = 1 }", &["7:1: probe.refine: ?"]),
+        ],
+    );
+}
+
+#[test]
 fn probes_differ_and_have_different_names() {
     check(
         PROBE,

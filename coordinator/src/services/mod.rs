@@ -3,6 +3,7 @@
 //! Invariant: no service holds state of its own, so several coordinators could serve one database.
 
 pub mod admin;
+mod along;
 pub mod artifacts;
 mod imports;
 mod paging;

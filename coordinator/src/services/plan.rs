@@ -77,6 +77,7 @@ async fn add_lines(
         let (run, line) = (&expansion.runs[run], &expansion.runs[run].lines[line]);
         plan.probe_jobs += 1;
         plan.points += line.points();
+        plan.further_points += line.further_points();
         if measured.contains(key) {
             plan.probe_jobs_done += 1;
         } else {

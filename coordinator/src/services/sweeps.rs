@@ -9,6 +9,7 @@ use transect_common::pb::sweep_service_server::SweepService;
 use transect_common::schedule::{self, MAX_PRIORITY, MAX_SHARE, Offer};
 use transect_common::{pb, telemetry};
 
+use super::along::along;
 use super::paging::{MAX_ROWS, chunks, fill, page_size, page_token};
 use super::{Shared, imports, plan, translate, watch};
 use crate::status::{invalid, stopping};
@@ -154,7 +155,7 @@ impl SweepService for Service {
             let store = store.clone();
             async move { Ok(store.points(id, after, MAX_ROWS).await?) }
         });
-        let rows = pages.map_ok(|rows| rows.into_iter().map(translate::line_point).collect());
+        let rows = along(pages).map_ok(|rows| rows.into_iter().map(translate::line_point).collect());
         let points = messages(rows).map_ok(|points| pb::ResultsResponse { points, measures: vec![] });
         let store = self.shared.store.clone();
         let pages = self::pages(self.shared.clone(), move |after| {

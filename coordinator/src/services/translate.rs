@@ -65,6 +65,7 @@ pub fn line_point(point: LinePoint) -> pb::LinePoint {
         elsewhere: line.elsewhere,
         align: line.align,
         normalize: line.normalize,
+        refined: point.refined,
     }
 }
 
@@ -191,12 +192,16 @@ pub fn lease(lease: Lease) -> pb::LeaseResponse {
     let checkpoints = lease.checkpoints.into_iter();
     let elsewhere = lease.elsewhere.into_iter();
     let jobs = lease.jobs.into_iter().map(|leased| {
-        let points = leased.done_points.into_iter();
+        let curve = leased.curve;
+        let points = leased.done_points.into_iter().map(|(split, index)| {
+            let (alpha, loss) = curve.get(&(split, index)).copied().unzip();
+            pb::PointKey { split: split.name().to_owned(), index, alpha, loss }
+        });
         pb::LeasedJob {
             job_id: leased.job.job.0 as u64,
             attempt: leased.job.attempt.0,
             line_spec: leased.line_spec.unwrap_or_default(),
-            done_points: points.map(|(split, index)| pb::PointKey { split: split.name().to_owned(), index }).collect(),
+            done_points: points.collect(),
         }
     });
     pb::LeaseResponse {

@@ -1,5 +1,7 @@
 //! Whether a reported row can be true of its job: pure, the same for every store.
 
+use std::collections::BTreeSet;
+
 use transect_common::data::Split;
 use transect_common::line::{LineSpec, MEASURED};
 use transect_common::run::{Origin, RunSpec};
@@ -77,9 +79,7 @@ fn check_measure(line: &LineSpec, name: &str, split: Option<Split>, value: f64) 
 fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
     check_split(line, point.split)?;
     match line.alphas.get(point.index as usize) {
-        None => {
-            return Err(format!("index {} is outside the grid of {} alphas", point.index, line.alphas.len()));
-        }
+        None => check_further(line, point)?,
         // The same bits: both sides read the same canonical form.
         Some(alpha) if alpha.to_bits() != point.alpha.to_bits() => {
             return Err(format!("alpha {} is not on the grid: index {} is {alpha}", point.alpha, point.index));
@@ -90,6 +90,51 @@ fn check_point(line: &LineSpec, point: &Point) -> Result<(), String> {
         return Err(format!("{} images cannot have been evaluated", point.count));
     }
     fraction("accuracy", point.accuracy)
+}
+
+/// A point beyond the grid refines it.
+fn check_further(line: &LineSpec, point: &Point) -> Result<(), String> {
+    let (index, alpha, grid) = (point.index, point.alpha, line.alphas.len());
+    let Some(refine) = line.refine else {
+        return Err(format!("index {index} is outside the grid of {grid} alphas"));
+    };
+    if index as usize - grid >= refine.budget as usize {
+        return Err(format!("index {index} is outside the grid of {grid} alphas and {} further ones", refine.budget));
+    }
+    let is_between = |ends: &[f64]| ends[0] < alpha && alpha < ends[1];
+    if !line.alphas.windows(2).any(is_between) {
+        return Err(format!("alpha {alpha} at index {index} refines no interval of the grid"));
+    }
+    Ok(())
+}
+
+/// Says what a refined line lacks, given the places and alphas of its points: all of its grid on every split, and further
+/// alphas without a gap, each once, the same on every split.
+pub(super) fn complete(line: &LineSpec, points: impl Iterator<Item = ((Split, u32), f64)>) -> Result<(), String> {
+    let mut alphas: Vec<Vec<u64>> = vec![vec![]; line.splits.len()];
+    let mut points: Vec<_> = points.collect();
+    points.sort_by_key(|(place, _)| *place);
+    for ((split, index), alpha) in points {
+        let Some(on_split) = line.splits.iter().position(|known| *known == split).map(|i| &mut alphas[i]) else {
+            continue;
+        };
+        if on_split.len() != index as usize {
+            return Err(format!("not complete: point {} on {split} is not stored", on_split.len()));
+        }
+        on_split.push(alpha.to_bits());
+    }
+    for (split, on_split) in line.splits.iter().zip(&alphas) {
+        if on_split.len() < line.alphas.len() {
+            return Err(format!("not complete: point {} on {split} is not stored", on_split.len()));
+        }
+        if *on_split != alphas[0] {
+            return Err(format!("not complete: other further alphas are stored on {split} than on {}", line.splits[0]));
+        }
+        if on_split.iter().collect::<BTreeSet<_>>().len() < on_split.len() {
+            return Err(format!("not complete: a further alpha is stored twice on {split}"));
+        }
+    }
+    Ok(())
 }
 
 fn fraction(what: &str, value: f64) -> Result<(), String> {

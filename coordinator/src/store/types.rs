@@ -234,6 +234,8 @@ pub struct LinePoint {
     pub accuracy: f64,
     /// Images evaluated.
     pub count: u64,
+    /// Not of the line's grid, but added where the curve bends.
+    pub refined: bool,
 }
 
 /// Where a page of points begins: after this one.

@@ -1,6 +1,6 @@
 //! Plain data of workers: who they are, what they lease, what they report. Nothing here knows which database there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use transect_common::data::Split;
 use transect_common::digest::{ArtifactDigest, RunDigest};
@@ -144,6 +144,8 @@ pub struct LeasedJob {
     pub line_spec: Option<String>,
     /// Points that are stored already: split and place in the grid.
     pub done_points: BTreeSet<(Split, u32)>,
+    /// Alpha and loss of these, for a line whose grid is refined; empty for others.
+    pub curve: BTreeMap<(Split, u32), (f64, f64)>,
 }
 
 /// How far a job is, as its worker says.
@@ -233,9 +235,9 @@ pub struct Epoch {
 pub struct Point {
     /// Where.
     pub split: Split,
-    /// Place in the grid.
+    /// Place in the grid; places from its end on refine it.
     pub index: u32,
-    /// The grid's value there.
+    /// The grid's value there, or one between its ends.
     pub alpha: f64,
     /// Mean cross-entropy in nats; may be infinite or NaN.
     pub loss: f64,

@@ -153,7 +153,7 @@ async fn a_half_done_line_goes_on_where_it_was() {
     worker.leave().await;
     let mut other = Worker::register(server.channel.clone()).await;
     let lease = other.lease(1).await;
-    assert_eq!(lease.jobs[0].done_points, [pb::PointKey { split: "test".into(), index: 1 }]);
+    assert_eq!(lease.jobs[0].done_points, [pb::PointKey { split: "test".into(), index: 1, alpha: None, loss: None }]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod measures;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod queries;
+mod refine;
 mod scheduling;
 mod snapshots;
 mod submission;
@@ -194,6 +195,15 @@ conformance!(
         a_finer_grid_measures_only_what_it_adds,
         only_the_same_line_is_taken_over,
         a_half_measured_line_gives_what_it_has,
+    ],
+    refine: [
+        further_points_are_stored_and_marked,
+        a_refined_line_may_end_with_its_grid,
+        what_refines_no_grid_is_refused,
+        a_refined_line_is_done_when_its_splits_agree,
+        an_interrupted_refined_line_is_told_its_losses,
+        a_line_that_is_not_refined_is_told_no_losses,
+        grids_are_taken_over_whether_refined_or_not,
     ],
     tokens: [
         a_token_is_found_by_its_hash_and_by_nothing_else,

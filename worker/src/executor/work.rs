@@ -25,6 +25,7 @@ use super::training::Training;
 use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
+use crate::probe::refine::{self, Known};
 use crate::probe::{self, Finding, LineTask, Measured, Point, ProbeError, Subject};
 use crate::sources::{SourceError, Sources};
 
@@ -186,10 +187,12 @@ fn sources(request: &ExecutorRequest) -> Result<Sources, Fault> {
     Ok(sources)
 }
 
-/// A line of the group: its place among the jobs, what to measure, and whether all of that is reported.
+/// A line of the group: its place among the jobs, what to measure, what is known of its curve, and whether all of that is
+/// reported.
 struct Task {
     place: usize,
     line: LineTask,
+    known: Known,
     is_done: bool,
 }
 
@@ -219,27 +222,34 @@ fn measure(subject: &Subject, jobs: &[LeasedJob], rows: &mut Rows) -> Result<(),
 
 fn task(place: usize, job: &LeasedJob) -> Result<Task, Fault> {
     let spec = LineSpec::from_canonical(&job.line_spec).map_err(run_fault)?;
-    let is_on_grid = |(split, index): &(Split, u32)| spec.has_split(*split) && (*index as usize) < spec.alphas.len();
-    let done: HashSet<(Split, u32)> = job
-        .done_points
-        .iter()
-        .filter_map(|point| Some((Split::from_name(&point.split)?, point.index)))
-        .filter(is_on_grid)
-        .collect();
-    Ok(Task { place, line: LineTask { spec, done }, is_done: false })
+    let points = job.done_points.iter().filter_map(|point| Some((Split::from_name(&point.split)?, point)));
+    let points = points.filter(|(split, _)| spec.has_split(*split));
+    if spec.refine.is_some() {
+        // Without its loss a point is no help: it is measured again.
+        let known: Known =
+            points.filter_map(|(split, point)| Some(((split, point.index), (point.alpha?, point.loss?)))).collect();
+        let done = known.keys().copied().collect();
+        return Ok(Task { place, line: LineTask { done, ..LineTask::new(spec) }, known, is_done: false });
+    }
+    let on_grid = points.map(|(split, point)| (split, point.index));
+    let done: HashSet<(Split, u32)> = on_grid.filter(|(_, index)| (*index as usize) < spec.alphas.len()).collect();
+    Ok(Task { place, line: LineTask { done, ..LineTask::new(spec) }, known: Known::new(), is_done: false })
 }
 
 fn measure_tasks(subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Result<(), Fault> {
     let lines: Vec<LineTask> = tasks.iter().map(|task| task.line.clone()).collect();
+    let known: Vec<Known> = tasks.iter().map(|task| task.known.clone()).collect();
     let mut began = Instant::now();
-    let measured = probe::measure(subject, &lines, &mut |finding| {
+    let mut evaluate = |lines: &[LineTask], emit: refine::Emit| probe::measure(subject, lines, emit);
+    let measured = refine::measure(&mut evaluate, &lines, &known, &mut |finding| {
         match finding {
             Finding::Point(point) => {
                 let task = &mut tasks[point.line];
                 rows.row(task.place, Row::Point(point_row(&point)), String::new())?;
                 task.line.done.insert((point.split, point.index));
-                let (done, all) = (task.line.done.len(), task.line.spec.points());
-                rows.progress(task.place, done as f64 / all as f64, format!("point {done} of {all}"))?;
+                task.known.insert((point.split, point.index), (point.alpha, point.loss));
+                let (fraction, text) = progress(&task.line);
+                rows.progress(task.place, fraction, text)?;
             }
             Finding::Measure { line, measured } => {
                 rows.row(tasks[line].place, Row::Measure(measure_row(&measured)), String::new())?;
@@ -258,6 +268,17 @@ fn measure_tasks(subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Resu
         Err(error @ ProbeError::Source(SourceError::Unreadable { .. })) => Err(Fault::Machine(error.to_string())),
         Err(error) => Err(run_fault(error)),
     }
+}
+
+/// How far a line is: of a refined one, as if it were to use its whole budget.
+fn progress(line: &LineTask) -> (f64, String) {
+    let (done, grid, further) = (line.done.len() as u64, line.spec.points(), line.spec.further_points());
+    let text = match done.checked_sub(grid) {
+        Some(beyond) if beyond > 0 => format!("further point {beyond} of at most {further}"),
+        _ if further > 0 => format!("point {done} of {grid} and at most {further} further"),
+        _ => format!("point {done} of {grid}"),
+    };
+    (done as f64 / (grid + further) as f64, text)
 }
 
 fn measure_row(measured: &Measured) -> MeasureRow {
@@ -358,7 +379,8 @@ mod tests {
     #[test]
     fn of_the_points_that_are_done_those_on_the_grid_count() {
         let spec = LineSpec::new("all", vec![0.0, 0.5, 1.0], vec![Split::Test]);
-        let point = |split: &str, index| transect_common::pb::PointKey { split: split.into(), index };
+        let point =
+            |split: &str, index| transect_common::pb::PointKey { split: split.into(), index, ..Default::default() };
         let done_points = vec![point("test", 1), point("test", 9), point("train", 0), point("test", 1)];
         let job = LeasedJob { job_id: 1, attempt: 2, line_spec: spec.canonical(), done_points };
         let task = task(0, &job).unwrap();

@@ -26,6 +26,14 @@ pub enum MeasureName {
     BestAlpha,
     /// That accuracy.
     BestAccuracy,
+    /// Number of alphas that a refined line was measured at.
+    RefinePoints,
+    /// How far its curves are estimated to be from straight between these, in nats: the largest over intervals and splits;
+    /// see [`transect_common::refine::Curves::error`].
+    RefineError,
+    /// Number of alphas of the smallest uniform grid that is estimated to have no larger error; see
+    /// [`transect_common::refine::Curves::uniform`].
+    RefineUniform,
 }
 
 impl MeasureName {
@@ -40,6 +48,9 @@ impl MeasureName {
             Self::EnsembleAccuracy => "ensemble-accuracy",
             Self::BestAlpha => "best-alpha",
             Self::BestAccuracy => "best-accuracy",
+            Self::RefinePoints => "refine-points",
+            Self::RefineError => "refine-error",
+            Self::RefineUniform => "refine-uniform",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod group;
 mod line;
 mod measures;
 pub mod plain;
+pub mod refine;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -58,8 +59,23 @@ pub struct Subject<'s> {
 pub struct LineTask {
     /// The line.
     pub spec: LineSpec,
-    /// Points that are there: split, and index in the grid.
+    /// Points that are there: split, and index in the grid; further alphas follow it.
     pub done: HashSet<(Split, u32)>,
+    /// Alphas to measure beyond the line's grid, in any order, none of them on it. What is measured of whole lines is
+    /// measured of the grid alone.
+    pub further: Vec<f64>,
+}
+
+impl LineTask {
+    /// A line of which nothing is measured.
+    pub fn new(spec: LineSpec) -> Self {
+        Self { spec, done: HashSet::new(), further: vec![] }
+    }
+
+    /// Every alpha to measure, by index: the grid, then what refines it.
+    pub fn alphas(&self) -> impl Iterator<Item = f64> {
+        self.spec.alphas.iter().chain(&self.further).copied()
+    }
 }
 
 /// One measured point.
@@ -69,7 +85,7 @@ pub struct Point {
     pub line: usize,
     /// Where it was measured.
     pub split: Split,
-    /// Index in the line's grid.
+    /// Index in [`LineTask::alphas`].
     pub index: u32,
     /// Coordinate on the line: 0 at `from`, 1 at `to`.
     pub alpha: f64,

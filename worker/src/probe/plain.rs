@@ -14,10 +14,10 @@ use crate::data::Data;
 use crate::nn::{Model, Norm, Score, Tally};
 
 /// Measures the points of `lines` that are not done, and emits each as soon as it is measured: one line after another,
-/// along a line by alpha, at an alpha by split; then what is measured of the whole line, and its end.
+/// along a line by alpha, further alphas last, at an alpha by split; then what is measured of the whole line, and its end.
 ///
-/// What is measured of the logits of a whole line needs every point in [0, 1]: those that are done are then evaluated
-/// again, and not emitted.
+/// What is measured of the logits of a whole line needs every point of its grid in [0, 1]: those that are done are then
+/// evaluated again, and not emitted.
 ///
 /// # Errors
 /// When a line does not fit the model, the checkpoints or the data, before anything is measured; and when `emit` asks to
@@ -35,13 +35,16 @@ pub fn measure(
         let spec = &task.spec;
         let mut along: Vec<(Split, Along)> =
             spec.splits.iter().map(|&split| (split, Along::new(spec, split))).collect();
-        for (index, &alpha) in (0u32..).zip(&spec.alphas) {
+        for (index, alpha) in (0u32..).zip(task.alphas()) {
+            let is_on_grid = (index as usize) < spec.alphas.len();
             let is_missing = |split| !task.done.contains(&(split, index));
             let mut state = None;
-            for (split, along) in along.iter_mut().filter(|(split, along)| is_missing(*split) || along.wants(alpha)) {
+            for (split, along) in
+                along.iter_mut().filter(|(split, along)| is_missing(*split) || (is_on_grid && along.wants(alpha)))
+            {
                 let state = state.get_or_insert_with(|| state_at(model, data, spec, line, alpha));
                 let (score, logits, labels) = evaluate(model, data, spec, *split, state);
-                if along.wants(alpha) {
+                if is_on_grid && along.wants(alpha) {
                     along.add(alpha, &score, &logits, &labels);
                 }
                 if is_missing(*split) {

@@ -313,7 +313,7 @@ mod tests {
                 let source = Source::Point { run: run(), from: Tag::init(), to: Tag::last(), alpha };
                 let state = start(&model, &init(&[(mask, source)]), 1, &files.1).unwrap();
                 let spec = LineSpec { hold: Tag::init(), ..LineSpec::new(mask, vec![alpha], vec![]) };
-                let ends = Ends::new(&subject, &[LineTask { spec: spec.clone(), done: [].into() }]).unwrap();
+                let ends = Ends::new(&subject, &[LineTask::new(spec.clone())]).unwrap();
                 let line = Line::new(&spec, &model, &ends).unwrap();
                 let values = |vector: Tensor| Vec::<f32>::try_from(vector).unwrap();
                 let there = Checkpoint { theta: values(line.theta(alpha)), buffers: values(line.buffers(alpha)) };

@@ -1,6 +1,6 @@
 //! Comparing measured lines with `PyTorch`'s, point by point.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -63,8 +63,8 @@ impl Lines {
             (false, "from") => Tag::init(),
             (false, _) => Tag::last(),
         };
-        let task = |row: &Row| LineTask {
-            spec: LineSpec {
+        let task = |row: &Row| {
+            LineTask::new(LineSpec {
                 hold: hold(row),
                 batch_norm: row.batch_norm,
                 elsewhere: row.other_run.then(|| Elsewhere::Run { run: other_run() }),
@@ -78,8 +78,7 @@ impl Lines {
                 subset,
                 batch_size: self.batch_size,
                 ..LineSpec::new(&row.mask, self.alphas.clone(), vec![Split::Train, Split::Test])
-            },
-            done: HashSet::new(),
+            })
         };
         self.rows.iter().map(task).collect()
     }

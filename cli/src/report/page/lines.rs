@@ -35,6 +35,9 @@ pub fn chapter(subject: &Subject<'_>) -> Chapter {
          network that knows nothing, ln(classes). Half-drop: where half the drop is done. Area: under the curve, scaled \
          to its drop.",
     );
+    if let Some(saved) = &subject.measured.saved {
+        chapter.text(saved);
+    }
     chapter
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use transect_common::data::Split;
 use transect_common::digest::RunDigest;
 use transect_common::job::{ErrorClass, JobEvent, JobState};
 use transect_common::run::Source;
@@ -215,6 +216,7 @@ fn lease(state: &State, worker: WorkerId, claim: &Claim) -> Lease {
             job: JobAttempt { job: JobId(*id), attempt: Attempt(job.attempt) },
             line_spec: job.line.as_ref().map(|line| line.canonical.clone()),
             done_points: job.points.values().map(|(point, _)| (point.split, point.index)).collect(),
+            curve: curve(job),
         }
     };
     Lease {
@@ -226,6 +228,13 @@ fn lease(state: &State, worker: WorkerId, claim: &Claim) -> Lease {
         jobs: claim.jobs.iter().map(leased).collect(),
         snapshot: if is_training { snapshot(state, worker, claim.run) } else { None },
     }
+}
+
+/// What a line goes on from whose further alphas follow from its losses.
+fn curve(job: &JobRow) -> BTreeMap<(Split, u32), (f64, f64)> {
+    let is_refined = job.line.as_ref().is_some_and(|line| line.spec.refine.is_some());
+    let points = job.points.values().filter(|_| is_refined);
+    points.map(|(point, _)| ((point.split, point.index), (point.alpha, point.loss))).collect()
 }
 
 /// Where a training goes on: bytes come out the same only on the same kind of device, libtorch and CPU capability.

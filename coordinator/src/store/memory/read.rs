@@ -200,6 +200,7 @@ pub(super) fn points(
                 loss: point.loss,
                 accuracy: point.accuracy,
                 count: point.count,
+                refined: point.index as usize >= row.line.as_ref()?.spec.alphas.len(),
             };
             Some((cursor, shown))
         })

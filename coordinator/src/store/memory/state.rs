@@ -105,7 +105,7 @@ impl RunRow {
 pub(super) struct Line {
     pub(super) digest: LineDigest,
     pub(super) canonical: String,
-    /// The canonical form without the alphas.
+    /// The canonical form without the alphas and what refines them.
     pub(super) sans_alphas: String,
     pub(super) spec: LineSpec,
 }

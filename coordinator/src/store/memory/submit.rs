@@ -191,7 +191,7 @@ fn add_train(state: &mut State, run: i64, now: Timestamp) -> i64 {
 
 fn shared_line(spec: &LineSpec) -> Arc<Line> {
     let canonical = spec.canonical();
-    let sans_alphas = LineSpec { alphas: vec![], ..spec.clone() }.canonical();
+    let sans_alphas = LineSpec { alphas: vec![], refine: None, ..spec.clone() }.canonical();
     Arc::new(Line { digest: LineDigest::of(canonical.as_bytes()), canonical, sans_alphas, spec: spec.clone() })
 }
 
@@ -246,7 +246,7 @@ fn needed(state: &State, jobs: &[i64]) -> BTreeSet<i64> {
     needed
 }
 
-/// A line that differs from another of its run only in its alphas has its points already where both go.
+/// A line that differs from another of its run only in its grid has its points already where both grids go.
 fn take_over_points(state: &mut State, id: i64) {
     let job = state.job(id);
     let Some(line) = job.line.clone() else { return };
@@ -255,7 +255,8 @@ fn take_over_points(state: &mut State, id: i64) {
         if other.line.as_ref().is_none_or(|other| other.sans_alphas != line.sans_alphas) {
             continue;
         }
-        for ((split, _), (point, worker)) in &other.points {
+        let grid = other.line.as_ref().map_or(0, |other| other.spec.alphas.len());
+        for ((split, _), (point, worker)) in other.points.iter().filter(|((_, index), _)| (*index as usize) < grid) {
             let is_here = |alpha: &f64| alpha.to_bits() == point.alpha.to_bits();
             if let Some(index) = line.spec.alphas.iter().position(is_here) {
                 let index = index as u32;

@@ -13,6 +13,7 @@ use super::beats::beat;
 use super::claim::{Claim, Claimed, claim};
 use super::db::{Db, Tx, sql};
 use super::needs;
+use super::refine;
 use super::rows::{count, json, split, text};
 use super::workers::{must_exist, touch};
 use crate::store::{
@@ -69,6 +70,7 @@ async fn snapshot(tx: &mut Tx, job: i64, worker: WorkerId) -> Result<Option<Snap
 async fn leased_jobs(tx: &mut Tx, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
     let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
     let points: Vec<(i64, String, i64)> = sqlx::query_as(sql!("points_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
+    let mut curves = if points.is_empty() { HashMap::new() } else { refine::curves(tx, ids).await? };
     let mut specs: HashMap<i64, String> = specs.into_iter().collect();
     let mut done: HashMap<i64, BTreeSet<_>> = HashMap::new();
     for (job, name, place) in points {
@@ -81,6 +83,7 @@ async fn leased_jobs(tx: &mut Tx, claimed: &[Claimed], ids: &str) -> Result<Vec<
                 job: JobAttempt { job: JobId(*job), attempt: Attempt(count(*attempt)?) },
                 line_spec: specs.remove(job),
                 done_points: done.remove(job).unwrap_or_default(),
+                curve: curves.remove(job).unwrap_or_default(),
             })
         })
         .collect()

@@ -17,6 +17,7 @@ use transect_common::schedule::{QUARANTINE, QUARANTINE_FAILURES};
 
 use super::db::{Db, Tx, keep_jobs, sql};
 use super::lease::{keep_error, set_aside};
+use super::refine;
 use super::rows::{count, json, text, word};
 use super::workers::{must_exist, touch};
 use super::writes::Writes;
@@ -207,12 +208,19 @@ impl Report {
 
     /// Ends jobs: all lines that are done at once, everything else by itself.
     async fn end(&mut self, rows: &[ReportRow], places: &[usize]) -> Result<()> {
-        let mut lines = vec![];
+        let (mut lines, mut refined) = (vec![], vec![]);
         for &place in places {
             let row = &rows[place];
             let job = self.jobs.get(&row.job.job).expect("a job that is not there was refused");
             match (&row.row, &job.spec) {
-                (Row::Done { seconds, threads }, JobSpec::Line(_)) => {
+                (Row::Done { seconds, threads }, JobSpec::Line(line)) => {
+                    if line.refine.is_some() {
+                        if let Err(message) = refine::is_complete(&mut self.tx, row.job.job, line).await? {
+                            self.refused.push((place, (RefusalReason::Invalid, message)));
+                            continue;
+                        }
+                        refined.push(row.job.job.0);
+                    }
                     lines.push((place, done_row(row.job, *seconds, *threads)));
                 }
                 (Row::Done { seconds, threads }, JobSpec::Train(run)) => {
@@ -227,6 +235,8 @@ impl Report {
             }
         }
         let finished = self.finish(&lines.iter().map(|(_, done)| done).collect::<Vec<_>>()).await?;
+        refined.retain(|job| finished.contains(job));
+        refine::expect_stored_points(&mut self.tx, &refined).await?;
         for (place, done) in lines {
             if !finished.contains(&done.job) {
                 let message = "not complete: some of its points are not stored".to_owned();

@@ -48,6 +48,8 @@ struct LineRow {
     elsewhere: Option<String>,
     align: bool,
     normalize: &'static str,
+    grid: usize,
+    budget: u32,
 }
 
 #[derive(Serialize)]
@@ -231,6 +233,8 @@ impl<'a> Rows<'a> {
                 Normalize::None => "none",
                 Normalize::Filter => "filter",
             },
+            grid: line.alphas.len(),
+            budget: line.refine.map_or(0, |refine| refine.budget),
         });
         digest
     }

@@ -222,6 +222,7 @@ struct PointRow {
     loss: Option<f64>,
     accuracy: f64,
     count: i64,
+    refined: bool,
 }
 
 pub(super) async fn points(
@@ -251,6 +252,7 @@ pub(super) async fn points(
             loss: row.loss.unwrap_or(f64::NAN),
             accuracy: row.accuracy,
             count: count(row.count)?,
+            refined: row.refined,
         })
     };
     Ok(Page { rows: rows.into_iter().map(point).collect::<Result<_>>()?, next })

@@ -21,6 +21,8 @@ mod lease;
 #[path = "../sql/needs.rs"]
 mod needs;
 mod open;
+#[path = "../sql/refine.rs"]
+mod refine;
 #[path = "../sql/report.rs"]
 mod report;
 #[path = "../sql/rows.rs"]

@@ -1,6 +1,6 @@
 -- Lines that are not there yet: ?1 JSON array of {digest, spec, from, to, mask, hold, batch_norm, subset,
--- elsewhere, align, normalize}. Index: UNIQUE (digest).
-INSERT INTO lines (digest, spec, from_tag, to_tag, mask, hold, batch_norm, subset, elsewhere, align, normalize)
+-- elsewhere, align, normalize, grid, budget}. Index: UNIQUE (digest).
+INSERT INTO lines (digest, spec, from_tag, to_tag, mask, hold, batch_norm, subset, elsewhere, align, normalize, grid, budget)
 SELECT
     v.value ->> 'digest',
     v.value ->> 'spec',
@@ -12,7 +12,9 @@ SELECT
     v.value ->> 'subset',
     v.value ->> 'elsewhere',
     v.value ->> 'align',
-    v.value ->> 'normalize'
+    v.value ->> 'normalize',
+    v.value ->> 'grid',
+    v.value ->> 'budget'
 FROM json_each(?1) AS v
 WHERE TRUE
 ON CONFLICT (digest) DO NOTHING;

@@ -19,7 +19,8 @@ SELECT
     p.alpha,
     p.loss,
     p.accuracy,
-    p.count
+    p.count,
+    p.place >= l.grid AS refined
 FROM sweep_jobs AS sj
 CROSS JOIN points AS p ON p.job = sj.job
 CROSS JOIN jobs AS j ON j.id = sj.job

@@ -1,0 +1,6 @@
+-- What is measured of the jobs in $1 (JSON array of ids) whose grids are refined. Indexes: primary keys.
+SELECT p.job, p.split, p.place, p.alpha, p.loss
+FROM json_array_elements_text($1::json) AS v (value)
+INNER JOIN jobs AS j ON j.id = v.value::bigint
+INNER JOIN lines AS l ON l.id = j.line AND l.budget > 0
+INNER JOIN points AS p ON p.job = j.id;
