@@ -1,6 +1,6 @@
 //! How long the lines of a run take.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -109,7 +109,7 @@ impl Lines {
         let task = |mask: String| {
             Mask::resolve(&mask, model)?;
             let (batch_size, line) = (self.batch_size, LineSpec::new(&mask, alphas.clone(), vec![Split::Test]));
-            Ok(LineTask { spec: LineSpec { batch_norm, batch_size, ..line }, done: HashSet::new() })
+            Ok(LineTask::new(LineSpec { batch_norm, batch_size, ..line }))
         };
         masks.into_iter().map(task).collect()
     }

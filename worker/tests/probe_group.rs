@@ -4,7 +4,7 @@
 
 mod truth;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use tch::Device;
 use transect_common::checkpoint::Checkpoint;
@@ -109,7 +109,7 @@ fn same(ours: &Point, truth: &Point) -> Result<(), String> {
 fn task(mask: &str, alphas: &[f64], batch_norm: BatchNorm) -> LineTask {
     let spec =
         LineSpec { batch_norm, batch_size: 7, ..LineSpec::new(mask, alphas.to_vec(), vec![Split::Train, Split::Test]) };
-    LineTask { spec, done: HashSet::new() }
+    LineTask::new(spec)
 }
 
 /// One line for every layer, several for groups, blocks, biases and all.

@@ -52,12 +52,11 @@ impl<'g> Progress<'g> {
             let whole =
                 |&split: &Split| Whole { split, along: Along::new(spec, split), labels: None, logits: BTreeMap::new() };
             let whole: Vec<Whole> = spec.splits.iter().map(whole).collect();
-            let grid = || (0u32..).zip(&spec.alphas);
             let points = whole.iter().flat_map(|whole| {
-                let is_left = |(index, alpha): &(u32, &f64)| {
-                    !task.done.contains(&(whole.split, *index)) || whole.along.wants(**alpha)
+                let is_left = |(index, alpha): &(u32, f64)| {
+                    !task.done.contains(&(whole.split, *index)) || whole.wants(task, *index, *alpha)
                 };
-                grid().filter(is_left).map(|(index, _)| (whole.split, index))
+                (0u32..).zip(task.alphas()).filter(is_left).map(|(index, _)| (whole.split, index))
             });
             Left { task, apart: line.apart(), points: points.collect(), whole, is_ended: false }
         };
@@ -69,7 +68,8 @@ impl<'g> Progress<'g> {
         let chosen = self.lines.iter().enumerate().filter(|(_, line)| choose(&line.task.spec));
         let states = chosen.flat_map(|(number, line)| {
             let indices: HashSet<u32> = line.points.iter().map(|(_, index)| *index).collect();
-            indices.into_iter().map(move |index| State::new(number, index, line.task.spec.alphas[index as usize]))
+            let wanted = (0u32..).zip(line.task.alphas()).filter(move |(index, _)| indices.contains(index));
+            wanted.map(move |(index, alpha)| State::new(number, index, alpha))
         });
         states.collect()
     }
@@ -95,9 +95,10 @@ impl<'g> Progress<'g> {
         emit: Emit,
     ) -> Result<(), ProbeError> {
         let line = &mut self.lines[state.line];
-        let (alpha, score) = (line.task.spec.alphas[state.index as usize], sums.score());
+        let (alpha, score) = (state.alpha(), sums.score());
         line.points.remove(&(split, state.index));
-        if let Some(whole) = line.whole.iter_mut().find(|whole| whole.split == split && whole.along.wants(alpha)) {
+        let wants = |whole: &&mut Whole| whole.split == split && whole.wants(line.task, state.index, alpha);
+        if let Some(whole) = line.whole.iter_mut().find(wants) {
             whole.labels.get_or_insert_with(|| labels.shallow_clone());
             whole.logits.insert(state.index, (score, sums.logits));
         }
@@ -126,6 +127,11 @@ impl<'g> Progress<'g> {
 }
 
 impl Whole {
+    /// True when the logits at `alpha`, the task's `index`, are needed: what is measured of whole lines is measured of the grid.
+    fn wants(&self, task: &LineTask, index: u32, alpha: f64) -> bool {
+        (index as usize) < task.spec.alphas.len() && self.along.wants(alpha)
+    }
+
     fn measured(&mut self, spec: &LineSpec) -> Vec<Measured> {
         for (index, (score, logits)) in std::mem::take(&mut self.logits) {
             let labels = self.labels.as_ref().expect("labels come with logits");
