@@ -41,6 +41,8 @@ pub struct Orders {
     pub workers: u32,
     /// Threads of each.
     pub threads: u32,
+    /// What they measure lines with.
+    pub evaluator: String,
     /// Folder of the data sets.
     pub data: PathBuf,
     /// The home folder: logs and cache lie in it.
@@ -157,7 +159,7 @@ impl Fleet {
         let child = Command::new(&orders.program)
             .args(["--coordinator", &orders.coordinator, "--device", device])
             .args(["--threads", &orders.threads.to_string()])
-            .args(["--slots", "auto"])
+            .args(["--slots", "auto", "--evaluator", &orders.evaluator])
             .args(["--exit-with-parent", &std::process::id().to_string()])
             .args(["--grace-seconds", GRACE])
             .arg("--data")
@@ -228,6 +230,7 @@ mod tests {
             devices: vec!["cpu".into()],
             workers: 1,
             threads: 1,
+            evaluator: "group".to_owned(),
             data: home.join("data"),
             home: home.to_owned(),
         }

@@ -12,6 +12,7 @@ use transect_common::client::{Access, AccessFiles, Endpoints};
 use transect_common::telemetry::{self, Logs};
 use transect_worker::daemon::{self, Left, Slots};
 use transect_worker::executor;
+use transect_worker::probe::Evaluator;
 
 /// Works for a Transect coordinator: trains runs and takes probes on one device.
 ///
@@ -46,6 +47,8 @@ struct Executor {
     device: String,
     #[arg(long)]
     threads: u32,
+    #[arg(long)]
+    evaluator: Evaluator,
     /// The daemon's process id: where it is gone already, there is nothing to do.
     #[arg(long)]
     parent: i32,
@@ -116,6 +119,10 @@ struct Daemon {
     /// while jobs take less than a second.
     #[arg(long, env = "TRANSECT_SLOTS", value_name = "N|auto", default_value = "1")]
     slots: Slots,
+    /// What measures lines: `group` computes each thing once; `plain` goes line by line, alpha by alpha, and is there to check
+    /// any result. Both give the same points, to rounding.
+    #[arg(long, env = "TRANSECT_EVALUATOR", value_name = "NAME", default_value = "group")]
+    evaluator: Evaluator,
     /// A word that jobs may ask for, such as a100 or zone=b (letters, digits and - _ . =, at most 32). May be given again.
     #[arg(long = "label", env = "TRANSECT_LABELS", value_name = "WORD", value_delimiter = ',', value_parser = label)]
     labels: Vec<String>,
@@ -172,7 +179,7 @@ fn run_executor(args: &Executor) -> anyhow::Result<()> {
     if !tie_to(args.parent)? {
         return Ok(());
     }
-    executor::run(&args.device, args.threads)
+    executor::run(&args.device, args.threads, args.evaluator)
 }
 
 /// Reads a label.
@@ -211,6 +218,7 @@ fn run_daemon(args: Daemon) -> anyhow::Result<Left> {
         cache_bytes: args.cache_bytes,
         threads: args.threads.unwrap_or((cores / args.slots.sharing()).max(1)),
         slots: args.slots,
+        evaluator: args.evaluator.name(),
         labels: args.labels,
         snapshot_every: Duration::from_secs(args.snapshot_seconds.into()),
         grace,

@@ -39,6 +39,8 @@ pub struct Setup {
     pub device: String,
     /// Threads, at least 1.
     pub threads: u32,
+    /// What lines are measured with.
+    pub evaluator: &'static str,
 }
 
 /// An executor did not start.
@@ -79,7 +81,7 @@ impl Child {
         let mut process = Command::new(&setup.program)
             .arg0("transect-worker")
             .arg("executor")
-            .args(["--device", &setup.device, "--threads", &threads])
+            .args(["--device", &setup.device, "--threads", &threads, "--evaluator", setup.evaluator])
             .args(["--parent", &std::process::id().to_string()])
             // It talks to nobody, so it has no secret to keep.
             .env_remove("TRANSECT_TOKEN")

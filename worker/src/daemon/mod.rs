@@ -71,6 +71,8 @@ pub struct Config {
     pub threads: u32,
     /// Groups of jobs that are worked on side by side.
     pub slots: Slots,
+    /// What executors measure lines with, by its name.
+    pub evaluator: &'static str,
     /// What this worker says of itself, for jobs that ask for it.
     pub labels: Vec<String>,
     /// Time between two snapshots of a training; zero for none but at a stop.
@@ -115,8 +117,12 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
     let data =
         std::path::absolute(&config.data).with_context(|| format!("no data folder {}", config.data.display()))?;
     let cache = Arc::new(Cache::open(&config.cache, config.cache_bytes, &host, pid)?);
-    let setup =
-        Setup { program: "/proc/self/exe".into(), device: config.device.clone(), threads: config.threads.max(1) };
+    let setup = Setup {
+        program: "/proc/self/exe".into(),
+        device: config.device.clone(),
+        threads: config.threads.max(1),
+        evaluator: config.evaluator,
+    };
 
     // The device is checked before the coordinator hears of it.
     let child = tokio::select! {

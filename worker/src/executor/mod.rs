@@ -26,12 +26,13 @@ use self::pipe::PipeError;
 use self::work::Workshop;
 use crate::Stop;
 use crate::nn::device;
+use crate::probe::Evaluator;
 
 /// Serves groups from standard input until it ends.
 ///
 /// # Errors
 /// The device is missing, or the pipe holds something that is not ours.
-pub fn run(device_name: &str, threads: u32) -> anyhow::Result<()> {
+pub fn run(device_name: &str, threads: u32, evaluator: Evaluator) -> anyhow::Result<()> {
     let mut output = BufWriter::new(keep_stdout().context("standard output cannot be kept for messages")?);
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(threads as i32);
@@ -51,7 +52,7 @@ pub fn run(device_name: &str, threads: u32) -> anyhow::Result<()> {
         return Ok(());
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let mut workshop = Workshop::new(device, threads, Arc::clone(&stop));
+    let mut workshop = Workshop::new(device, threads, evaluator, Arc::clone(&stop));
     let (sender, groups) = mpsc::channel();
     std::thread::spawn(move || read_requests(&sender, &stop));
     for request in groups {

@@ -26,7 +26,7 @@ use crate::Stop;
 use crate::data::Data;
 use crate::nn::Model;
 use crate::probe::refine::{self, Known};
-use crate::probe::{self, Finding, LineTask, Measured, Point, ProbeError, Subject};
+use crate::probe::{Evaluator, Finding, LineTask, Measured, Point, ProbeError, Subject};
 use crate::sources::{SourceError, Sources};
 
 /// A panic's message is cut at so many bytes.
@@ -58,6 +58,7 @@ pub fn run_fault<E: ToString>(error: E) -> Fault {
 pub struct Workshop {
     device: Device,
     threads: u32,
+    evaluator: Evaluator,
     data: Option<(DataKey, Data)>,
     /// Set while the group in hand is to end early.
     stop: Arc<AtomicBool>,
@@ -91,8 +92,8 @@ fn label_seed(run: &RunSpec) -> Option<u64> {
 impl Workshop {
     /// A workshop on an opened device, whose results are those of `threads` threads, and whose trainings end with a
     /// snapshot once `stop` is set.
-    pub fn new(device: Device, threads: u32, stop: Arc<AtomicBool>) -> Self {
-        Self { device, threads, data: None, stop }
+    pub fn new(device: Device, threads: u32, evaluator: Evaluator, stop: Arc<AtomicBool>) -> Self {
+        Self { device, threads, evaluator, data: None, stop }
     }
 
     /// Does a group, handing out rows and progress as they come. A fault becomes the failed row of every job that was
@@ -119,7 +120,7 @@ impl Workshop {
         let description = run.model.describe(run.data.input(), run.data.classes()).map_err(run_fault)?;
         let model = Model::new(description, self.device);
         rows.say("loading data", 0.0)?;
-        let (device, stop) = (self.device, Arc::clone(&self.stop));
+        let (device, evaluator, stop) = (self.device, self.evaluator, Arc::clone(&self.stop));
         let data = self.data(&run, Path::new(&request.data))?;
         match request.jobs.as_slice() {
             [job] if job.line_spec.is_empty() => {
@@ -133,7 +134,7 @@ impl Workshop {
                 let (checkpoints, sources) = (checkpoints(request, model.description())?, sources(request)?);
                 let init = initialisation(&run);
                 let (model, init, checkpoints, sources) = (&model, &init, &checkpoints, &sources);
-                measure(&Subject { model, data, init, checkpoints, sources }, jobs, rows)
+                measure(evaluator, &Subject { model, data, init, checkpoints, sources }, jobs, rows)
             }
         }
     }
@@ -196,7 +197,7 @@ struct Task {
     is_done: bool,
 }
 
-fn measure(subject: &Subject, jobs: &[LeasedJob], rows: &mut Rows) -> Result<(), Fault> {
+fn measure(evaluator: Evaluator, subject: &Subject, jobs: &[LeasedJob], rows: &mut Rows) -> Result<(), Fault> {
     let mut tasks = Vec::new();
     for (place, job) in jobs.iter().enumerate() {
         match task(place, job) {
@@ -207,11 +208,11 @@ fn measure(subject: &Subject, jobs: &[LeasedJob], rows: &mut Rows) -> Result<(),
             Err(fault) => rows.fail(place, &fault)?,
         }
     }
-    let all = measure_tasks(subject, &mut tasks, rows);
+    let all = measure_tasks(evaluator, subject, &mut tasks, rows);
     let Err(Fault::Run(_)) = all else { return all };
     // One bad line must not take the others along: each on its own, the good ones are measured.
     for task in tasks.iter_mut().filter(|task| !task.is_done) {
-        match measure_tasks(subject, std::slice::from_mut(task), rows) {
+        match measure_tasks(evaluator, subject, std::slice::from_mut(task), rows) {
             Err(Fault::Stop) => return Err(Fault::Stop),
             Err(fault) => rows.fail(task.place, &fault)?,
             Ok(()) => {}
@@ -236,11 +237,11 @@ fn task(place: usize, job: &LeasedJob) -> Result<Task, Fault> {
     Ok(Task { place, line: LineTask { done, ..LineTask::new(spec) }, known: Known::new(), is_done: false })
 }
 
-fn measure_tasks(subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Result<(), Fault> {
+fn measure_tasks(evaluator: Evaluator, subject: &Subject, tasks: &mut [Task], rows: &mut Rows) -> Result<(), Fault> {
     let lines: Vec<LineTask> = tasks.iter().map(|task| task.line.clone()).collect();
     let known: Vec<Known> = tasks.iter().map(|task| task.known.clone()).collect();
     let mut began = Instant::now();
-    let mut evaluate = |lines: &[LineTask], emit: refine::Emit| probe::measure(subject, lines, emit);
+    let mut evaluate = |lines: &[LineTask], emit: refine::Emit| evaluator.measure(subject, lines, emit);
     let measured = refine::measure(&mut evaluate, &lines, &known, &mut |finding| {
         match finding {
             Finding::Point(point) => {
@@ -355,7 +356,7 @@ mod tests {
             events.push(event);
             Ok(())
         };
-        Workshop::new(Device::Cpu, 1, Arc::default()).perform(&request, &mut emit).unwrap();
+        Workshop::new(Device::Cpu, 1, Evaluator::default(), Arc::default()).perform(&request, &mut emit).unwrap();
         let [Event::Row(ReportRequest { row: Some(Row::Failed(failed)), .. })] = events.as_slice() else {
             panic!("{events:?}");
         };

@@ -17,7 +17,6 @@ mod winograd;
 
 pub use blend::{Blend, blend, blend_and_pool, moments};
 pub use depthwise::depthwise;
-pub use isa::Isa;
 pub use pool::{max_pool, mean_over_pixels};
 pub use product::{Epilogue, Rows, Weights, product};
 pub use reshape::{pad, subsample_and_pad};

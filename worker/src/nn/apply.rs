@@ -98,8 +98,7 @@ pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, manner: Manner) -> Tens
         }
         Op::Attention { heads, .. } => {
             let (weight, bias) = own.weight_and_bias();
-            let projected =
-                multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias));
+            let projected = multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias));
             attention(&projected, heads.into())
         }
         Op::FirstToken => inputs[0].select(1, 0),

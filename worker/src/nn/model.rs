@@ -127,8 +127,7 @@ impl Model {
                 Op::Input => x.shallow_clone(),
                 Op::Activate(_) if self.is_pooled_first[index] => inputs[0].shallow_clone(),
                 op => {
-                    let parameters =
-                        op.layer().map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
+                    let parameters = op.layer().map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
                     let running = match op {
                         Op::BatchNorm2d { layer, .. } => Some(self.running(layer, buffers)),
                         _ => None,
