@@ -110,13 +110,17 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
     let panel_count = weights.outputs.div_ceil(COLUMNS);
     // [16 places, tiles, channels], and [16 places, tiles, 16 outputs] of one panel.
     let mut transformed = vec![0.0f32; 16 * block * c];
-    let mut products = vec![0.0f32; 16 * block * COLUMNS];
+    let mut products = vec![[0.0f32; COLUMNS]; 16 * block];
+    let (mut places, mut next) = (Vec::with_capacity(block), Place { image: 0, top: 0, left: 0 });
     for first in (0..count).step_by(block) {
         let here = block.min(count - first);
-        for tile in 0..here {
-            let (image, place) = ((first + tile) / tiles.per_image(), (first + tile) % tiles.per_image());
-            let (ty, tx) = (place / tiles.across(), place % tiles.across());
-            let start = image * tiles.padded.len() + (2 * ty * w + 2 * tx) * c;
+        places.clear();
+        for _ in 0..here {
+            places.push(next);
+            next = next.following(tiles);
+        }
+        for (tile, place) in places.iter().enumerate() {
+            let start = place.image * tiles.padded.len() + (place.top * w + place.left) * c;
             transform(&x[start..], w * c, c, &mut transformed[tile * c..], block * c);
         }
         for panel in 0..panel_count {
@@ -127,17 +131,14 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
                     for (i, start) in starts.iter_mut().enumerate() {
                         *start = (tile + i) * c;
                     }
-                    let mut sums = [[0.0; COLUMNS]; ROWS];
-                    T::accumulate(&mut sums, rows, &starts, &[(0, c)], panel);
-                    let target = &mut products[(place * block + tile) * COLUMNS..][..ROWS * COLUMNS];
-                    for (target, sum) in target.as_chunks_mut::<COLUMNS>().0.iter_mut().zip(&sums) {
-                        *target = *sum;
-                    }
+                    let sums = products[place * block + tile..].first_chunk_mut().expect("a block is whole tiles");
+                    *sums = [[0.0; COLUMNS]; ROWS];
+                    T::accumulate(sums, rows, &starts, &[(0, c)], panel);
                 }
             }
-            for tile in 0..here {
-                let results = back(&products[tile * COLUMNS..], block * COLUMNS);
-                write(results, tiles, first + tile, panel * COLUMNS, weights.outputs, epilogue, out);
+            for (tile, place) in places.iter().enumerate() {
+                let results = back(&products[tile..], block);
+                write(results, tiles.out, *place, panel * COLUMNS, weights.outputs, epilogue, out);
             }
         }
     }
@@ -179,10 +180,10 @@ fn transform(x: &[f32], row: usize, channels: usize, out: &mut [f32], stride: us
 
 /// A^T m A with A^T = [1 1 1 0; 0 1 -1 -1]: the four results, row by row. Place `p` of m begins at `p * stride`.
 #[inline(always)]
-fn back(m: &[f32], stride: usize) -> [[f32; COLUMNS]; 4] {
+fn back(m: &[[f32; COLUMNS]], stride: usize) -> [[f32; COLUMNS]; 4] {
     let mut t = [[[0.0f32; COLUMNS]; 4]; 2];
     for p in 0..4 {
-        let row = |row: usize| &m[(4 * row + p) * stride..][..COLUMNS];
+        let row = |row: usize| &m[(4 * row + p) * stride];
         let (m0, m1, m2, m3) = (row(0), row(1), row(2), row(3));
         for i in 0..COLUMNS {
             t[0][p][i] = m0[i] + m1[i] + m2[i];
@@ -199,23 +200,45 @@ fn back(m: &[f32], stride: usize) -> [[f32; COLUMNS]; 4] {
     results
 }
 
+/// Where a tile's results lie.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    image: usize,
+    top: usize,
+    left: usize,
+}
+
+impl Place {
+    /// That of the next tile.
+    #[inline(always)]
+    fn following(self, tiles: Tiles) -> Self {
+        let Self { image, top, left } = self;
+        if left + 2 < tiles.out.1 {
+            Self { image, top, left: left + 2 }
+        } else if top + 2 < tiles.out.0 {
+            Self { image, top: top + 2, left: 0 }
+        } else {
+            Self { image: image + 1, top: 0, left: 0 }
+        }
+    }
+}
+
 #[inline(always)]
 fn write(
     results: [[f32; COLUMNS]; 4],
-    tiles: Tiles,
-    tile: usize,
+    (height, width): (usize, usize),
+    Place { image, top, left }: Place,
     first_output: usize,
     outputs: usize,
     epilogue: &Epilogue,
     out: &mut [f32],
 ) {
-    let (image, place) = (tile / tiles.per_image(), tile % tiles.per_image());
-    let (top, left) = (2 * (place / tiles.across()), 2 * (place % tiles.across()));
     let columns = COLUMNS.min(outputs - first_output);
+    let corner = ((image * height + top) * width + left) * outputs + first_output;
     for (i, row) in results.iter().enumerate() {
-        let (y, x) = (top + i / 2, left + i % 2);
-        if y < tiles.out.0 && x < tiles.out.1 {
-            let place = ((image * tiles.out.0 + y) * tiles.out.1 + x) * outputs + first_output;
+        let (down, right) = (i / 2, i % 2);
+        if top + down < height && left + right < width {
+            let place = corner + (down * width + right) * outputs;
             let row = epilogue.finish(row, first_output, place, columns);
             if columns == COLUMNS {
                 out[place..][..COLUMNS].copy_from_slice(&row);
