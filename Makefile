@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction bench profile clean
+.PHONY: help setup build demo test slurm-test deploy-check lint simulate simulate-mutants chaos chaos-phases fuzz scale reproduction bench bench-growth profile clean
 
 CARGO := cargo
 BIN := target/release
@@ -74,6 +74,10 @@ scale: setup ## measure a coordinator under the load of a large cluster, on both
 bench: setup ## measure ours against its peers (WORK='name or pattern ...' RUNS=n SET='size=value ...'; LIST=1 says what there is)
 	@scripts/system.sh build test
 	@scripts/bench.sh $(foreach work,$(WORK),'$(work)') $(if $(RUNS),--runs $(RUNS)) $(foreach size,$(SET),--set '$(size)') $(if $(LIST),--list)
+
+bench-growth: setup ## measure how costs grow with alphas, layers, images and seeds
+	@$(CARGO) build --release --locked --workspace --bins
+	@python3 bench/growth.py
 
 profile: setup ## draw where our side of a work spends its time (WORK=layers-lenet5): .transect/profile/WORK.svg
 	@scripts/profile.sh $(or $(WORK),layers-lenet5)

@@ -100,7 +100,7 @@ def latest(works: list[Work]) -> list[dict]:
     found = {}
     for text in RESULTS.read_text().splitlines() if RESULTS.exists() else []:
         line = json.loads(text)
-        if "sizes" not in line:
+        if "sizes" not in line and "peer" in line:
             found[line["work"], line["peer"]] = line
     return [found[key] for work in works if (key := (work.name, work.peer)) in found]
 

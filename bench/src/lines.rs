@@ -22,7 +22,7 @@ use transect_worker::train::initial;
 
 use crate::subject::{Subject, named};
 
-/// Measures lines between two checkpoints on the test split, all of them together, some times over.
+/// Measures lines between two checkpoints on one split, all of them together, some times over.
 #[derive(Debug, Args)]
 pub struct Lines {
     #[command(flatten)]
@@ -42,6 +42,9 @@ pub struct Lines {
     /// group or plain
     #[arg(long, default_value = "group")]
     evaluator: Evaluator,
+    /// train or test
+    #[arg(long, default_value = "test", value_parser = split)]
+    split: Split,
     /// Times that are measured, after one that is not
     #[arg(long, default_value_t = 3)]
     repeat: u32,
@@ -70,7 +73,7 @@ impl Lines {
         let checkpoints = BTreeMap::from([(Tag::init(), state(&self.from, 1)?), (Tag::last(), state(&self.to, 2)?)]);
         let tasks = self.tasks(model.description())?;
         if let Some(path) = &self.write {
-            write(&model, &data, &checkpoints, &tasks, path)?;
+            write(&model, (&data, self.split), &checkpoints, &tasks, path)?;
         }
         let (init, sources) = (InitSpec::default(), Sources::default());
         let subject = Probed { model: &model, data: &data, init: &init, checkpoints: &checkpoints, sources: &sources };
@@ -108,11 +111,15 @@ impl Lines {
         };
         let task = |mask: String| {
             Mask::resolve(&mask, model)?;
-            let (batch_size, line) = (self.batch_size, LineSpec::new(&mask, alphas.clone(), vec![Split::Test]));
+            let (batch_size, line) = (self.batch_size, LineSpec::new(&mask, alphas.clone(), vec![self.split]));
             Ok(LineTask::new(LineSpec { batch_norm, batch_size, ..line }))
         };
         masks.into_iter().map(task).collect()
     }
+}
+
+fn split(name: &str) -> Result<Split, String> {
+    Split::from_name(name).ok_or_else(|| format!("`{name}` is no split: use train or test"))
 }
 
 fn read(model: &Description, path: &Path) -> anyhow::Result<Checkpoint> {
@@ -123,13 +130,13 @@ fn read(model: &Description, path: &Path) -> anyhow::Result<Checkpoint> {
 /// Everything a peer needs to measure the same lines.
 fn write(
     model: &Model,
-    data: &Data,
+    (data, split): (&Data, Split),
     checkpoints: &BTreeMap<Tag, Checkpoint>,
     tasks: &[LineTask],
     path: &Path,
 ) -> anyhow::Result<()> {
     let description = model.description();
-    let (x, y) = data.batch(Split::Test, 0..data.len(Split::Test));
+    let (x, y) = data.batch(split, 0..data.len(split));
     let mut tensors = vec![("x".to_owned(), x), ("y".to_owned(), y)];
     for (name, tag) in [("from", Tag::init()), ("to", Tag::last())] {
         let [theta, buffers] = [&checkpoints[&tag].theta, &checkpoints[&tag].buffers].map(|v| Tensor::from_slice(v));

@@ -6,10 +6,11 @@ mod truth;
 
 use std::collections::{BTreeMap, HashMap};
 
+use proptest::prelude::*;
 use tch::Device;
 use transect_common::checkpoint::Checkpoint;
 use transect_common::data::Split;
-use transect_common::line::{BatchNorm, LineSpec};
+use transect_common::line::{BatchNorm, LineSpec, Measure, Normalize};
 use transect_common::model::{Description, ModelSpec};
 use transect_common::run::Tag;
 use transect_worker::data::{Data, Images};
@@ -166,4 +167,122 @@ fn every_architecture_and_every_mode_gives_the_plain_evaluators_points() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Bits of every loss and accuracy, by line, split and index.
+fn bits(points: &[Point]) -> BTreeMap<(usize, &'static str, u32), [u64; 2]> {
+    points.iter().map(|p| ((p.line, p.split.name(), p.index), [p.loss.to_bits(), p.accuracy.to_bits()])).collect()
+}
+
+#[test]
+fn bytes_depend_neither_on_threads_nor_on_what_else_is_measured() {
+    for (model, input) in [ARCHITECTURES[2], ARCHITECTURES[3], ARCHITECTURES[6]] {
+        let world = World::new(model, input, 77, 40);
+        for batch_norm in MODES {
+            let tasks = every_line(world.description(), &[-0.5, 0.0, 0.25, 0.75, 1.0], batch_norm);
+            let all = bits(&points(world.group(&tasks)));
+            tch::set_num_threads(3);
+            assert_eq!(bits(&points(world.group(&tasks))), all, "{model} {batch_norm:?}: three threads");
+            use_one_thread();
+            for (number, task) in tasks.iter().enumerate() {
+                let alone = points(world.group(std::slice::from_ref(task)));
+                for ((_, split, index), own) in bits(&alone) {
+                    assert_eq!(all[&(number, split, index)], own, "{model} {:?} {split} {index}", task.spec.mask);
+                }
+            }
+            let mut resumed = tasks.clone();
+            for (number, task) in resumed.iter_mut().enumerate() {
+                task.done = (0..5).filter(|i| (i + number as u32) % 3 > 0).map(|i| (Split::Test, i)).collect();
+            }
+            let rest = points(world.group(&resumed));
+            assert!(rest.iter().all(|p| !resumed[p.line].done.contains(&(p.split, p.index))));
+            assert_eq!(rest.len(), resumed.iter().map(|task| 10 - task.done.len()).sum::<usize>());
+            for (place, own) in bits(&rest) {
+                assert_eq!(all[&place], own, "{model} {batch_norm:?} {place:?}: resumed");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_line_comes_to_its_end_once_with_its_measures_before() {
+    let world = World::new(ARCHITECTURES[0].0, ARCHITECTURES[0].1, 5, 10);
+    let mut tasks = every_line(world.description(), &[0.0, 0.5, 1.0], BatchNorm::Interpolate);
+    tasks[1].spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
+    tasks[2].done = [Split::Train, Split::Test].into_iter().flat_map(|s| (0..3).map(move |i| (s, i))).collect();
+    let findings = world.group(&tasks);
+    for line in 0..tasks.len() {
+        let own = |finding: &Finding| match finding {
+            Finding::Point(point) => point.line == line,
+            Finding::Measure { line: number, .. } | Finding::End { line: number } => *number == line,
+        };
+        let own: Vec<&Finding> = findings.iter().filter(|finding| own(finding)).collect();
+        let ends = own.iter().filter(|finding| matches!(finding, Finding::End { .. })).count();
+        assert_eq!((ends, matches!(own.last(), Some(Finding::End { .. }))), (1, true), "line {line}");
+        let is_measure = |finding: &&&Finding| matches!(finding, Finding::Measure { .. });
+        assert_eq!(own.iter().filter(is_measure).count() > 8, line == 1, "line {line}");
+    }
+    world.compare(&tasks).unwrap();
+}
+
+/// What a random group is made of.
+fn any_group() -> impl Strategy<Value = (String, [u32; 3], Vec<LineTask>, u32)> {
+    let act = prop::sample::select(vec!["relu", "tanh", "leaky-relu", "relu6", "silu"]);
+    let mlp = (prop::collection::vec(1u32..30, 0..4), act.clone(), any::<bool>()).prop_map(|(widths, act, norm)| {
+        (
+            format!(r#"{{"architecture": "mlp", "widths": {widths:?}, "activation": "{act}", "batch_norm": {norm}}}"#),
+            [1, 5, 4],
+        )
+    });
+    let cnn = act
+        .clone()
+        .prop_map(|act| (format!(r#"{{"architecture": "simple-cnn", "activation": "{act}"}}"#), [3, 16, 16]));
+    let lenet = act.prop_map(|act| (format!(r#"{{"architecture": "lenet5", "activation": "{act}"}}"#), [1, 28, 28]));
+    let norm = prop::sample::select(vec!["batch", "none", "scale"]);
+    let resnet = (norm, 1u32..9).prop_map(|(norm, width)| {
+        (format!(r#"{{"architecture": "resnet20", "width": {width}, "norm": "{norm}"}}"#), [3, 8, 7])
+    });
+    let model = prop_oneof![4 => mlp, 1 => cnn, 1 => lenet, 2 => resnet];
+    let line = (
+        prop::collection::btree_set(-4i32..=12, 2..6),
+        prop::sample::select(vec![BatchNorm::Interpolate, BatchNorm::Recalibrate, BatchNorm::Batch]),
+        prop::sample::select(vec![vec![Split::Test], vec![Split::Train], vec![Split::Test, Split::Train]]),
+        (any::<prop::sample::Index>(), any::<bool>(), any::<bool>()),
+        prop::option::of(4u32..30),
+    );
+    (model, prop::collection::vec(line, 1..6), 1u32..1000).prop_map(|((model, input), lines, seed)| {
+        let spec: ModelSpec = serde_json::from_str(&model).unwrap();
+        let description = spec.describe(input, 4).unwrap();
+        let task = |(alphas, batch_norm, splits, (mask, held, filter), subset): (
+            _,
+            _,
+            _,
+            (prop::sample::Index, bool, bool),
+            _,
+        )| {
+            let alphas: std::collections::BTreeSet<i32> = alphas;
+            let names = description.layers.iter().map(|layer| layer.name.clone());
+            let parameters = description.parameters.iter().map(|parameter| parameter.name.clone());
+            let masks: Vec<String> = ["all".to_owned()].into_iter().chain(names).chain(parameters).collect();
+            let alphas: Vec<f64> = alphas.into_iter().map(|step| f64::from(step) / 8.0).collect();
+            let mut line = LineSpec::new(&masks[mask.index(masks.len())], alphas, splits);
+            line.hold = if held { Tag::last() } else { Tag::init() };
+            line.normalize = if filter { Normalize::Filter } else { Normalize::None };
+            (line.batch_norm, line.batch_size, line.subset) = (batch_norm, 6, subset);
+            LineTask::new(line)
+        };
+        let tasks = lines.into_iter().map(task).collect();
+        (model, input, tasks, seed)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn random_groups_have_the_plain_evaluators_points((model, input, tasks, seed) in any_group()) {
+        let world = World::new(&model, input, seed, 12);
+        let outcome = world.compare(&tasks);
+        prop_assert!(outcome.is_ok(), "{}: {:?}", model, outcome);
+    }
 }

@@ -13,6 +13,8 @@ mod isa;
 mod pool;
 mod product;
 mod reshape;
+#[cfg(test)]
+mod tests;
 mod winograd;
 
 pub use blend::{Blend, blend, blend_and_pool, moments};
