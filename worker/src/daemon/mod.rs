@@ -21,7 +21,7 @@ mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::Notify;
@@ -34,7 +34,7 @@ use self::cache::Cache;
 use self::child::{Child, Setup};
 use self::group::{Executor, Group};
 use self::held::Held;
-use self::lease::CachedRuns;
+use self::lease::{CachedRuns, Pace};
 use self::report::Report;
 use self::session::{Session, is_passing, sentence};
 use self::shutdown::Shutdown;
@@ -189,7 +189,7 @@ async fn after(time: Option<Duration>) {
 /// Group after group, until asked to stop, or until there was none for `idle`.
 async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Duration>) -> anyhow::Result<()> {
     let mut child = Some(child);
-    let mut cached = CachedRuns::default();
+    let (mut cached, mut pace) = (CachedRuns::default(), Pace::default());
     while !group.shutdown.is_finishing() {
         let executor = match &mut child {
             Some(executor) => executor,
@@ -199,7 +199,7 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Durat
             break;
         }
         let lease = tokio::select! {
-            lease = lease::next(group.session, &cached, group.shutdown, idle) => lease,
+            lease = lease::next(group.session, &cached, &pace, group.shutdown, idle) => lease,
             () = group.shutdown.finishing() => break,
         };
         let lease = match lease {
@@ -212,9 +212,11 @@ async fn work(setup: &Setup, child: Child, group: &Group<'_>, idle: Option<Durat
         };
         let run = lease.run.clone();
         let span = lease_span(&lease);
+        let (lines, began) = (lease.jobs.iter().filter(|job| !job.line_spec.is_empty()).count(), Instant::now());
         let outcome = group.work(executor, lease).instrument(span.clone()).await;
-        if outcome == Executor::Replace {
-            child = None;
+        match outcome {
+            Executor::Keep => pace.note(lines, began.elapsed()),
+            Executor::Replace => child = None,
         }
         cached.note(&run);
         // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.
