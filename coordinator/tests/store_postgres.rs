@@ -325,16 +325,20 @@ fn both_databases_have_the_same_statements() {
     let names = |database| statements(database).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
     let own = [
         "analyze",
-        "keep_jobs",
+        "insert_new_points",
         "keep_shared_jobs",
         "lock_graph",
+        "look_at_jobs",
         "look_up_by_key",
         "newest_stop",
         "notify",
         "plan_freely",
-    ]
-    .map(str::to_owned);
-    let expected: BTreeSet<String> = names("sqlite").into_iter().chain(own).collect();
+    ];
+    // What a trigger counts here, and a claim that returns its rows.
+    let others = ["count_advances", "count_all_advances", "count_all_claims", "count_claims", "due_lines"];
+    let mut expected = names("sqlite");
+    expected.retain(|name| !others.contains(&name.as_str()));
+    expected.extend(own.map(str::to_owned));
     assert_eq!(names("postgres"), expected);
 }
 

@@ -246,7 +246,7 @@ async fn pages_are_read_in_order_without_sorting() {
         "due_line",
         "claim_oldest_training",
         "claim_longest_training",
-        "claim_lines",
+        "due_lines",
     ];
     let statements: BTreeMap<String, String> = statements().into_iter().collect();
     for name in paged {

@@ -105,6 +105,7 @@ conformance!(
         a_stale_attempt_cannot_write,
         a_job_that_was_never_leased_cannot_be_written,
         a_row_sent_twice_is_stored_once,
+        reports_that_come_at_once_are_judged_each_by_itself,
         a_report_whose_answer_was_lost_may_be_sent_again,
         what_cannot_be_true_is_refused_by_itself,
         a_line_is_not_done_before_its_last_point,
