@@ -180,6 +180,15 @@ pub(super) async fn leave(db: &Db, worker: WorkerId, now: Timestamp) -> Result<u
     Ok(given_back)
 }
 
+/// A lease that ran out, and when its job may be tried again.
+#[derive(Serialize)]
+struct LostRow {
+    job: i64,
+    attempt: i64,
+    worker: i64,
+    due: String,
+}
+
 pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     let any: bool = sqlx::query_scalar(sql!("something_expired")).bind(now.to_string()).fetch_one(&db.readers).await?;
     if !any {
@@ -189,19 +198,12 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     let mut tx = db.begin_on_graph().await?;
     let expired: Vec<(i64, i64, i64, i64)> =
         sqlx::query_as(sql!("expired_leases")).bind(now.to_string()).fetch_all(&mut *tx).await?;
-    let mut lost = vec![];
+    let (mut lost, mut queued_again) = (vec![], vec![]);
     for (job, attempt, lost_before, worker) in expired {
         let lease = JobAttempt { job: JobId(job), attempt: Attempt(count(attempt)?) };
         match after_lost_lease(count::<u32>(lost_before)?.saturating_add(1)) {
             AfterFailure::RetryIn(pause) => {
-                let message = "the lease ran out: the worker fell silent (killed, out of memory, or cut off)";
-                keep_error(&mut tx, lease, WorkerId(worker), ErrorClass::Gone, message, &now.to_string()).await?;
-                sqlx::query(sql!("lose_lease"))
-                    .bind(job)
-                    .bind(attempt)
-                    .bind(now.plus(pause).to_string())
-                    .execute(&mut *tx)
-                    .await?;
+                queued_again.push(LostRow { job, attempt, worker, due: now.plus(pause).to_string() });
             }
             AfterFailure::SetAside => {
                 let message = format!(
@@ -213,12 +215,29 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
         }
         lost.push(lease);
     }
+    lose(&mut tx, &queued_again, now).await?;
     for statement in [sql!("workers_gone"), sql!("end_quarantines")] {
         sqlx::query(statement).bind(now.to_string()).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
     db.freed();
     Ok(lost)
+}
+
+/// Queues jobs again whose leases ran out, and remembers why. A rack that falls silent loses thousands at once.
+async fn lose(tx: &mut Tx, leases: &[LostRow], now: Timestamp) -> Result<()> {
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let rows = json(leases);
+    sqlx::query(sql!("insert_lost"))
+        .bind(&rows)
+        .bind(now.to_string())
+        .bind("the lease ran out: the worker fell silent (killed, out of memory, or cut off)")
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(sql!("lose_leases")).bind(&rows).execute(&mut **tx).await?;
+    Ok(())
 }
 
 pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {
