@@ -8,8 +8,8 @@ use transect_common::line::LineSpec;
 
 use super::db::{Tx, sql};
 use super::rows::{count, json, split};
-use crate::store::check::complete;
 use crate::store::Result;
+use crate::store::check::complete;
 
 /// Alpha and loss by split and place.
 pub(super) type Curve = BTreeMap<(Split, u32), (f64, f64)>;

@@ -344,7 +344,8 @@ impl Report<'_> {
             }
         }
         self.finish(JobKind::Line, &done).await?;
-        let refined: Vec<i64> = done.iter().map(|(_, row)| row.of.job).filter(|job| refined.contains_key(job)).collect();
+        let refined: Vec<i64> =
+            done.iter().map(|(_, row)| row.of.job).filter(|job| refined.contains_key(job)).collect();
         refine::expect_stored_points(&mut self.tx, &refined).await
     }
 

@@ -1,4 +1,5 @@
--- Points of jobs that have none, each once, where the attempt holds its job: $1 to $9 arrays of job, attempt, split, place, alpha, loss, accuracy, count, worker.
+-- Points of jobs that have none, each once, where the attempt holds its job: $1 to $9 arrays of job, attempt, split, place,
+-- alpha, loss, accuracy, count, worker.
 -- Without a look for what is there, which would take as long as all else. Index: primary key of jobs.
 -- Jobs are looked up one by one (LATERAL): whatever the planner thinks of how many are leased, it would not read them all.
 -- What is leased has an end: `state = 'leased'` would offer the index of all leases, which are many in a large cluster.
