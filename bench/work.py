@@ -32,8 +32,10 @@ class Work:
     unit: str = "s"
     #: "lower" for times, "higher" for rates.
     better: str = "lower"
-    #: How many times better than the peer it has to be.
+    #: How many times better than the peer it has to be; 0 where nothing is promised of that.
     target: float
+    #: What ours has to reach by itself, in `unit`; None where nothing is promised of that.
+    floor: float | None = None
     #: Measurements of each side, of which the medians count.
     runs: int = 5
     #: Sizes, each with its default; `--set name=value` changes them, and they become attributes.

@@ -152,7 +152,7 @@ async fn run(args: Args) -> anyhow::Result<u64> {
         let (began, folder) = (Instant::now(), root.join(seed.to_string()));
         let outcome = play(&plan, Script::Plan, &given, &folder).await;
         let seconds = began.elapsed().as_secs_f64();
-        let is_well = tell(&plan, outcome, &undisturbed, seconds);
+        let is_well = tell(&plan, given.s3.is_some(), outcome, &undisturbed, seconds);
         if is_well && !args.keep {
             std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
@@ -179,7 +179,8 @@ async fn phases(args: &Args, given: &Given, root: &Path, undisturbed: &Outcome) 
             let (plan, folder, began) =
                 (Plan::undisturbed(store), root.join(format!("phases-{store}")), Instant::now());
             let outcome = play(&plan, Script::Phases, given, &folder).await;
-            failures += u64::from(!tell(&plan, outcome, undisturbed, began.elapsed().as_secs_f64()));
+            let seconds = began.elapsed().as_secs_f64();
+            failures += u64::from(!tell(&plan, given.s3.is_some(), outcome, undisturbed, seconds));
         }
     }
     if failures == 0 && !args.keep {
@@ -188,9 +189,9 @@ async fn phases(args: &Args, given: &Given, root: &Path, undisturbed: &Outcome) 
     Ok(failures)
 }
 
-/// One line for a round that went well, and more for one that did not.
-fn tell(plan: &Plan, outcome: anyhow::Result<Outcome>, undisturbed: &Outcome, seconds: f64) -> bool {
-    let artifacts = if plan.bucket { "bucket" } else { "folder" };
+/// One line for a round that went well, and more for one that did not. Without the S3 server there was no bucket.
+fn tell(plan: &Plan, has_s3: bool, outcome: anyhow::Result<Outcome>, undisturbed: &Outcome, seconds: f64) -> bool {
+    let artifacts = if plan.bucket && has_s3 { "bucket" } else { "folder" };
     let head = format!("seed {} {} {artifacts}, {} workers, {seconds:.1} s", plan.seed, plan.store, plan.workers);
     let outcome = match outcome {
         Ok(outcome) => outcome,

@@ -18,9 +18,6 @@ use crate::store::{Store, StoreError};
 /// A database that takes longer to answer counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Sweeps that are looked at for the depth of the queue, newest first, in thousands.
-const MOST_PAGES_OF_SWEEPS: u32 = 10;
-
 const INDEX: &str = "\
 transect-coordinator
 
@@ -70,16 +67,6 @@ async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, (Sta
 }
 
 async fn see(store: &dyn Store) -> Result<Seen, StoreError> {
-    let (counts, workers) = (store.counts().await?, store.workers().await?);
-    let mut sweeps = Vec::new();
-    let mut before = None;
-    for _ in 0..MOST_PAGES_OF_SWEEPS {
-        let page = store.sweeps(before, 1000).await?;
-        sweeps.extend(page.rows);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
+    let (counts, workers, sweeps) = (store.counts().await?, store.workers().await?, store.sweeps_at_work().await?);
     Ok(Seen { counts, workers, sweeps })
 }

@@ -69,7 +69,7 @@ struct SecurityOptions {
     /// Mutual TLS: callers show a certificate of this authority (PEM) instead of a token
     #[arg(long, value_name = "FILE", env = "TRANSECT_TLS_CLIENT_CA", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// `tokens` asks every caller for one, also on loopback and beside certificates; `auto` asks other machines without one
+    /// `tokens` asks every caller for one; `auto` does where there is a certificate and callers need none themselves
     #[arg(long, value_name = "auto|tokens", default_value = "auto", value_parser = ["auto", "tokens"])]
     auth: String,
     /// Calls a second of one token

@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Executor as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 use transect_common::client::{Channel, Endpoints};
 use transect_common::pb::artifact_service_client::ArtifactServiceClient;
@@ -120,6 +121,12 @@ impl Coordinator {
     /// A client for artifacts, likewise.
     pub async fn artifacts(&self) -> anyhow::Result<ArtifactServiceClient<Channel>> {
         Ok(ArtifactServiceClient::new(self.connect().await?))
+    }
+
+    /// A connection that reads its database, where that is a file.
+    pub async fn sqlite(&self) -> anyhow::Result<SqliteConnection> {
+        let options = SqliteConnectOptions::new().filename(self.home.path().join("transect.db")).read_only(true);
+        Ok(options.connect().await?)
     }
 
     /// Seconds of processor time so far: its own, and its database server's.

@@ -23,12 +23,16 @@ pub struct Load {
     pub workers: usize,
     /// Lines that each leases together.
     pub jobs_per_lease: u32,
+    /// Lines whose points and ends each reports together, at most.
+    pub jobs_per_report: usize,
     /// How long a line takes; nothing for as fast as the coordinator answers.
     pub job: Duration,
     /// They stop when so many jobs are done,
     pub jobs: Option<usize>,
-    /// and after this long.
+    /// and after this long,
     pub time: Duration,
+    /// and, if so, when there is nothing left to lease; otherwise an empty queue is an error.
+    pub until_empty: bool,
 }
 
 /// What came of it.
@@ -128,6 +132,9 @@ impl Worker {
         let mut cached: Vec<String> = vec![];
         while Instant::now() < end && budget.load(Ordering::Relaxed) > 0 {
             let lease = self.lease(load, &cached).await?;
+            if lease.jobs.is_empty() && load.until_empty {
+                break;
+            }
             ensure!(!lease.jobs.is_empty(), "the queue is empty: measure with a larger sweep or for a shorter time");
             cached.retain(|run| *run != lease.run);
             cached.insert(0, lease.run.clone());
@@ -136,14 +143,14 @@ impl Worker {
                 self.points = points(&lease.jobs[0].line_spec)?;
             }
             self.hold(lease.jobs.iter().map(attempt).collect());
-            for job in &lease.jobs {
-                if Instant::now() >= end || budget.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            for jobs in lease.jobs.chunks(load.jobs_per_report.max(1)) {
+                if Instant::now() >= end || budget.fetch_sub(jobs.len() as i64, Ordering::Relaxed) <= 0 {
                     break;
                 }
                 if !load.job.is_zero() {
-                    sleep(load.job).await;
+                    sleep(load.job * jobs.len() as u32).await;
                 }
-                self.report(attempt(job)).await?;
+                self.report(jobs).await?;
             }
             self.hold(vec![]);
         }
@@ -159,7 +166,7 @@ impl Worker {
         let request = pb::LeaseRequest {
             worker_id: self.id.clone(),
             max_jobs: load.jobs_per_lease,
-            wait_seconds: 5,
+            wait_seconds: if load.until_empty { 0 } else { 5 },
             cached_runs: cached.to_vec(),
             seconds_left: None,
         };
@@ -171,18 +178,14 @@ impl Worker {
         Ok(lease)
     }
 
-    async fn report(&mut self, job: pb::JobAttempt) -> anyhow::Result<()> {
-        let mut rows: Vec<pb::ReportRequest> = self
-            .points
-            .iter()
-            .map(|point| pb::ReportRequest {
-                worker_id: String::new(),
-                job: Some(job),
-                row: Some(Row::Point(point.clone())),
-            })
-            .collect();
-        let row = Some(Row::Done(pb::DoneRow { seconds: 1.0, threads: 1 }));
-        rows.push(pb::ReportRequest { worker_id: String::new(), job: Some(job), row });
+    /// Reports every point of some lines, and that they are done.
+    async fn report(&mut self, jobs: &[pb::LeasedJob]) -> anyhow::Result<()> {
+        let mut rows = Vec::with_capacity(jobs.len() * (self.points.len() + 1));
+        for job in jobs {
+            let row = |row| pb::ReportRequest { worker_id: String::new(), job: Some(attempt(job)), row: Some(row) };
+            rows.extend(self.points.iter().map(|point| row(Row::Point(point.clone()))));
+            rows.push(row(Row::Done(pb::DoneRow { seconds: 1.0, threads: 1 })));
+        }
         rows[0].worker_id.clone_from(&self.id);
         self.done.bytes += rows.iter().map(prost::Message::encoded_len).sum::<usize>();
         let asked = Instant::now();
@@ -190,7 +193,7 @@ impl Worker {
         self.done.reports.push(asked.elapsed().as_secs_f64() * 1e3);
         self.done.bytes += answer.encoded_len();
         ensure!(answer.refused.is_empty(), "rows were refused: {:?}", answer.refused);
-        self.done.jobs += 1;
+        self.done.jobs += jobs.len();
         Ok(())
     }
 }
@@ -220,14 +223,20 @@ async fn beat(
 /// Every point of a line, made up.
 fn points(line_spec: &str) -> anyhow::Result<Vec<pb::PointRow>> {
     let line = LineSpec::from_canonical(line_spec).context("a line's canonical form")?;
+    let losses = losses(line.alphas.len());
     let all = line.splits.iter().flat_map(|split| (0..).zip(&line.alphas).map(move |place| (split, place)));
     let point = |(split, (index, &alpha)): (&transect_common::data::Split, (u32, &f64))| pb::PointRow {
         split: split.name().to_owned(),
         index,
         alpha,
-        loss: 0.125 + f64::from(index) / 3.0,
+        loss: losses[index as usize],
         accuracy: 0.5,
         count: 10_000,
     };
     Ok(all.map(point).collect())
+}
+
+/// The made up losses at so many values of alpha.
+pub fn losses(alphas: usize) -> Vec<f64> {
+    (0..alphas).map(|index| 0.125 + index as f64 / 3.0).collect()
 }

@@ -17,17 +17,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use coordinator::{Coordinator, Store};
 use load::Load;
-use measure::{cost, idle, lease, soak, status, submit};
+use measure::{cost, idle, lease, soak, status, submit, throughput};
 use report::Report;
+use sweep::POINTS;
 use transect_common::pb::Sweep;
 
 /// Measure a coordinator under the load of a large cluster.
 #[derive(Debug, Parser)]
-#[command(name = "transect-scale", version, about)]
+#[command(name = "transect-scale", version, about, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    alone: Option<Alone>,
     /// Databases, with commas between
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Store::Sqlite, Store::Postgres])]
     store: Vec<Store>,
@@ -72,6 +75,15 @@ struct Args {
     date: Option<String>,
 }
 
+/// What is measured by itself, and printed as one JSON object instead of a figure.
+#[derive(Debug, Subcommand)]
+enum Alone {
+    /// Jobs or points that a coordinator takes in as fast as it can: leased, reported and on the disk
+    Throughput(throughput::Wanted),
+    /// Points that Postgres takes in by itself, from a file
+    Copy(throughput::Copied),
+}
+
 /// What is measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -96,21 +108,20 @@ impl Part {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    match &args.alone {
+        Some(Alone::Throughput(wanted)) => {
+            return throughput::measure(wanted, folder(wanted.folder.as_deref())?.path()).await;
+        }
+        Some(Alone::Copy(wanted)) => return throughput::copy(wanted, folder(wanted.folder.as_deref())?.path()).await,
+        None => {}
+    }
     let machine = process::machine();
     println!("scale: {machine}; load {:.1} before it begins", process::load());
     let date = match &args.date {
         Some(date) => date.clone(),
         None => now(),
     };
-    let folder = match &args.folder {
-        Some(folder) => {
-            std::fs::create_dir_all(folder)?;
-            tempfile::tempdir_in(folder)?
-        }
-        None => tempfile::tempdir()?,
-    };
-    // The server's user has to reach what lies in it.
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let folder = folder(args.folder.as_deref())?;
     for &store in &args.store {
         let mut report = Report::new(store.name(), &machine, &date);
         let measured = tokio::select! {
@@ -129,6 +140,20 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A new folder for databases, in `parent` if there is one; gone when this is dropped.
+fn folder(parent: Option<&Path>) -> anyhow::Result<tempfile::TempDir> {
+    let folder = match parent {
+        Some(parent) => {
+            std::fs::create_dir_all(parent)?;
+            tempfile::tempdir_in(parent)?
+        }
+        None => tempfile::tempdir()?,
+    };
+    // The server's user has to reach what lies in it.
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(folder)
+}
+
 fn now() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     transect_coordinator::store::Timestamp::from_millis(since.as_millis() as u64).to_string()
@@ -145,9 +170,11 @@ async fn measure(args: &Args, store: Store, folder: &Path, report: &mut Report) 
     let steady = Load {
         workers: args.workers,
         jobs_per_lease: args.jobs_per_lease,
+        jobs_per_report: 1,
         job: Duration::from_millis(args.job_ms),
         jobs: None,
         time: Duration::from_secs(args.seconds),
+        until_empty: false,
     };
     let at_once =
         Load { jobs_per_lease: 64, job: Duration::ZERO, time: Duration::from_secs(args.seconds / 2), ..steady };
@@ -158,13 +185,14 @@ async fn measure(args: &Args, store: Store, folder: &Path, report: &mut Report) 
         // The queue keeps its length, more or less.
         jobs: Some((sweep.jobs as usize / 4).min(2000)),
         time: Duration::from_mins(2),
+        ..steady
     };
     let mut costs = vec![];
     if wants(Part::Cost) {
         for part in [100, 10] {
             begin(store, "cost of a job");
             let coordinator = Coordinator::start(folder, server, &format!("cost{part}")).await?;
-            let sweep = submit::quietly(&coordinator, "cost", jobs / part).await?;
+            let sweep = submit::quietly(&coordinator, "cost", jobs / part, POINTS).await?;
             costs.push(cost::measure(&coordinator, sweep.jobs as usize, one_by_one(&sweep), report).await?);
             coordinator.stop().await?;
         }
@@ -175,7 +203,7 @@ async fn measure(args: &Args, store: Store, folder: &Path, report: &mut Report) 
         let sweep = if wants(Part::Submit) {
             submit::measure(&coordinator, jobs, report).await?
         } else {
-            submit::quietly(&coordinator, "big", jobs).await?
+            submit::quietly(&coordinator, "big", jobs, POINTS).await?
         };
         if wants(Part::Status) {
             begin(store, "status");

@@ -16,10 +16,26 @@ use crate::coordinator::Coordinator;
 const LAYERS: usize = 10;
 /// Most lines of a run.
 const LINES: usize = 1000;
-/// Points of each line.
-pub const POINTS: usize = 25;
+/// Points of each line, unless a measurement wants others: 25 alphas on one split.
+pub const POINTS: Points = Points { alphas: 25, splits: 1 };
 /// Imports on their way at once.
 const AT_ONCE: usize = 16;
+
+/// Points of each line.
+#[derive(Debug, Clone, Copy)]
+pub struct Points {
+    /// Values of alpha, at least 2.
+    pub alphas: usize,
+    /// Splits, 1 or 2.
+    pub splits: usize,
+}
+
+impl Points {
+    /// How many that are.
+    pub fn number(self) -> usize {
+        self.alphas * self.splits
+    }
+}
 
 fn model() -> ModelSpec {
     ModelSpec::Mlp(Mlp { widths: vec![2; LAYERS - 1], ..Mlp::default() })
@@ -32,16 +48,18 @@ pub fn shape(jobs: usize) -> (usize, usize) {
 }
 
 /// A sweep file of about `jobs` probe jobs over imports named `PREFIX-0`, `PREFIX-1`, ...
-pub fn file(prefix: &str, jobs: usize) -> String {
+pub fn file(prefix: &str, jobs: usize, points: Points) -> String {
     let (runs, lines) = shape(jobs);
     let names: Vec<String> = (0..runs).map(|run| format!("\"{prefix}-{run}\"")).collect();
     let names = names.join(", ");
     let mut text = format!("name = \"{prefix}\"\n[data]\nset = \"mnist\"\n[imported]\nruns = [{names}]\n");
+    let splits = if points.splits == 1 { "[\"test\"]" } else { "[\"test\", \"train\"]" };
     for probe in 0..lines / LAYERS {
         text.push_str(&format!(
-            "[[probe]]\nkind = \"line\"\nname = \"p{probe}\"\nlayers = [\"each\"]\nsplits = [\"test\"]\nsubset = {}\n\
-             alphas = {{ start = 0.0, stop = 1.0, count = {POINTS} }}\n",
-            probe + 1
+            "[[probe]]\nkind = \"line\"\nname = \"p{probe}\"\nlayers = [\"each\"]\nsplits = {splits}\nsubset = {}\n\
+             alphas = {{ start = 0.0, stop = 1.0, count = {} }}\n",
+            probe + 1,
+            points.alphas
         ));
     }
     text
@@ -110,7 +128,7 @@ mod tests {
         {
             assert_eq!(shape(jobs), expected, "{jobs}");
         }
-        let file = transect_common::sweep::SweepFile::parse(&file("x", 10_000)).unwrap();
+        let file = transect_common::sweep::SweepFile::parse(&file("x", 10_000, POINTS)).unwrap();
         assert_eq!(file.imported().len(), 10);
     }
 }

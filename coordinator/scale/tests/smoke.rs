@@ -43,3 +43,18 @@ fn every_figure_is_measured_and_written() {
     assert_eq!(value("idle_calls_failed"), 0.0);
     assert!(std::fs::read_to_string(document).unwrap().contains("| `submit` |"));
 }
+
+#[test]
+fn throughput_is_printed_once_every_row_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.csv");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_transect-scale"));
+    command.args(["throughput", "--store", "sqlite", "--count", "200", "--alphas", "3", "--splits", "2"]);
+    command.args(["--workers", "2", "--jobs-per-lease", "7"]).arg("--rows").arg(&rows);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let taken: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((taken["jobs"].as_u64(), taken["points"].as_u64()), (Some(200), Some(1200)));
+    assert!(taken["jobs_per_second"].as_f64().unwrap() > 0.0 && taken["synced_write_us"].as_f64().unwrap() > 0.0);
+    assert_eq!(std::fs::read_to_string(rows).unwrap().lines().count(), 1200);
+}

@@ -177,6 +177,10 @@ impl Store for Watched {
         read!(self, self.memory.sweeps(before, limit))
     }
 
+    async fn sweeps_at_work(&self) -> Result<Vec<Sweep>> {
+        read!(self, self.memory.sweeps_at_work())
+    }
+
     async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>> {
         read!(self, self.memory.activity(sweep))
     }

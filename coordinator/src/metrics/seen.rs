@@ -21,9 +21,9 @@ pub const LIVE: [SweepState; 2] = [SweepState::Running, SweepState::Paused];
 pub struct Seen {
     /// Totals.
     pub counts: Counts,
-    /// All workers.
+    /// Workers that are there, and the newest that are gone.
     pub workers: Vec<Worker>,
-    /// Sweeps, over or not.
+    /// Sweeps that are not over.
     pub sweeps: Vec<Sweep>,
 }
 

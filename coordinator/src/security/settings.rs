@@ -20,7 +20,7 @@ pub struct TlsFiles {
 /// Whether callers are asked for tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// Only where other machines reach the coordinator and need not show certificates.
+    /// Where the coordinator has a certificate, unless callers must show one themselves.
     #[default]
     Auto,
     /// Always, beside a certificate where one is asked for.
@@ -131,7 +131,7 @@ impl Security {
             (true, Auth::Tokens) => Who::Both,
             (true, Auth::Auto) => Who::Certificates,
             (false, Auth::Tokens) => Who::Tokens,
-            (false, Auth::Auto) if has_tls && is_reachable(listen) => Who::Tokens,
+            (false, Auth::Auto) if has_tls => Who::Tokens,
             (false, Auth::Auto) => Who::Anyone,
         };
         let pages_reachable = http.is_some_and(is_reachable);
@@ -166,8 +166,14 @@ mod tests {
         }
         let tokens = Security { auth: Auth::Tokens, ..Security::default() };
         assert_eq!(policy(&tokens, HERE, "off").unwrap().who, Who::Tokens);
+    }
+
+    #[test]
+    fn a_certificate_is_for_callers_that_are_known_on_loopback_too() {
         let tls = Security { tls: Some(files(false)), ..Security::default() };
-        assert_eq!(policy(&tls, HERE, "off").unwrap().who, Who::Anyone);
+        assert_eq!(policy(&tls, HERE, "off").unwrap().who, Who::Tokens);
+        let mutual = Security { tls: Some(files(true)), ..Security::default() };
+        assert_eq!(policy(&mutual, HERE, "off").unwrap().who, Who::Certificates);
     }
 
     #[test]
@@ -210,7 +216,7 @@ mod tests {
     fn pages_that_others_reach_are_encrypted_and_ask() {
         let security = Security { tls: Some(files(false)), ..Security::default() };
         let there = policy(&security, HERE, EVERYWHERE).unwrap();
-        assert_eq!((there.pages_tls, there.pages_ask, there.who), (true, true, Who::Anyone));
+        assert_eq!((there.pages_tls, there.pages_ask, there.who), (true, true, Who::Tokens));
         let here = policy(&security, EVERYWHERE, HERE).unwrap();
         assert_eq!((here.pages_tls, here.pages_ask), (false, false));
     }

@@ -1,6 +1,7 @@
 //! Whether a reported row can be true of its job: pure, the same for every store.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use transect_common::data::Split;
 use transect_common::line::{LineSpec, MEASURED};
@@ -12,9 +13,9 @@ use super::{Epoch, Point, Row};
 #[derive(Debug)]
 pub(super) enum JobSpec {
     /// Trains this run.
-    Train(Box<RunSpec>),
+    Train(Arc<RunSpec>),
     /// Measures this line.
-    Line(Box<LineSpec>),
+    Line(Arc<LineSpec>),
 }
 
 /// Says what is wrong with a row.
@@ -154,7 +155,7 @@ mod tests {
 
     fn training() -> JobSpec {
         let train = TrainSpec { epochs: 3, ..TrainSpec::new(1, Optimizer::sgd()) };
-        JobSpec::Train(Box::new(RunSpec {
+        JobSpec::Train(Arc::new(RunSpec {
             data: DataSpec::new(DataSet::Mnist),
             model: ModelSpec::lenet5(),
             origin: Origin::Trained { init: InitSpec::default(), train },
@@ -163,7 +164,7 @@ mod tests {
 
     fn line() -> JobSpec {
         let spec = r#"{"alphas":[0.0,0.1,1.0],"mask":"all","splits":["test"]}"#;
-        JobSpec::Line(Box::new(LineSpec::from_canonical(spec).unwrap()))
+        JobSpec::Line(Arc::new(LineSpec::from_canonical(spec).unwrap()))
     }
 
     fn point() -> Point {

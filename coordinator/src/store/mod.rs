@@ -47,6 +47,9 @@ pub use work::*;
 /// Result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// Workers that are gone and still listed, the newest first: every start of a worker leaves a row for ever.
+pub const MOST_GONE: u32 = 200;
+
 /// Terms on which jobs are leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -90,6 +93,9 @@ pub trait Store: Tokens {
 
     /// Up to `limit` sweeps, newest first, those older than `before`.
     async fn sweeps(&self, before: Option<SweepId>, limit: u32) -> Result<Page<Sweep, SweepId>>;
+
+    /// Sweeps that are running or paused, oldest first.
+    async fn sweeps_at_work(&self) -> Result<Vec<Sweep>>;
 
     /// Training jobs of a sweep that are leased now, by id.
     async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>>;
@@ -207,7 +213,7 @@ pub trait Store: Tokens {
     /// each lasts for at least one lease's length from now, and workers that went on working lose nothing.
     async fn resume(&self, now: Timestamp) -> Result<()>;
 
-    /// All workers: live, draining, gone; then by name.
+    /// Workers: live, draining, quarantined, gone; then by name. Of those that are gone the [`MOST_GONE`] that came last.
     async fn workers(&self) -> Result<Vec<Worker>>;
 
     /// Closes the books of sweeps that have nothing left to do, so that those who look for work pass them by. Returns how

@@ -68,6 +68,11 @@ impl SweepState {
         }
     }
 
+    /// Whether something is left to do for it.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+
     /// The state of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Running, Self::Paused, Self::Done, Self::Failed, Self::Cancelled]

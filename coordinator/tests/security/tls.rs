@@ -17,8 +17,9 @@ async fn a_certificate_must_be_valid_of_a_known_authority_and_for_the_name() {
     let (ours, other) = (Authority::new(folder.path(), "ours"), Authority::new(folder.path(), "other"));
     let process = Process::with_pair(&ours.sign("localhost", LATER), &[]).await;
     let url = process.url("https", "localhost");
-    let client = Client::trusting(&ours);
+    let client = Client::trusting(&ours).with_token(&process.token("reader", "read", None).await);
     client.ask(&url).await.unwrap();
+    has(&Client::trusting(&ours).ask(&url).await.unwrap_err(), "asks for a token");
     has(&Client::trusting(&other).ask(&url).await.unwrap_err(), "--tls-ca");
     has(&client.ask(&process.url("https", "127.0.0.1")).await.unwrap_err(), "another host name");
     has(&Client::default().ask(&process.url("http", "localhost")).await.unwrap_err(), "begins with https://");
@@ -64,14 +65,15 @@ async fn a_replaced_certificate_is_used_without_a_restart_and_a_broken_one_is_no
     let pair = old.sign("localhost", LATER);
     let process = Process::with_pair(&pair, &[]).await;
     let url = process.url("https", "localhost");
+    let token = process.token("reader", "read", None).await;
     std::fs::write(&pair.cert, "not a certificate").unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
-    Client::trusting(&old).ask(&url).await.unwrap();
+    Client::trusting(&old).with_token(&token).ask(&url).await.unwrap();
     let fresh = new.sign("localhost", LATER);
     std::fs::copy(&fresh.key, &pair.key).unwrap();
     std::fs::copy(&fresh.cert, &pair.cert).unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
-    Client::trusting(&new).ask(&url).await.unwrap();
+    Client::trusting(&new).with_token(&token).ask(&url).await.unwrap();
     has(&process.log(), "going on with the one before");
 }
 

@@ -1,9 +1,11 @@
 //! Claims about reports: what is stored, what is refused, and why.
 
+use futures::future::join_all;
 use transect_common::data::Split;
 use transect_common::job::{ErrorClass, JobState};
 use transect_coordinator::store::{
-    Attempt, CheckpointsOf, JobAttempt, JobId, Point, RefusalReason, ReportRow, Reported, Row, SweepState, WorkerId,
+    Attempt, CheckpointsOf, JobAttempt, JobId, Point, RefusalReason, ReportRow, Reported, Row, StoreError, SweepState,
+    WorkerId,
 };
 
 use crate::world::{
@@ -59,6 +61,26 @@ pub async fn a_row_sent_twice_is_stored_once(world: World) {
     world.store_rows(worker, job.job, rows()).await;
     assert_eq!(world.store.counts().await.unwrap().points, 2);
     assert_eq!(world.store.points(SWEEP, None, 10).await.unwrap().rows.len(), 2);
+}
+
+pub async fn reports_that_come_at_once_are_judged_each_by_itself(world: World) {
+    let trainer = world.worker().await;
+    let sweep = world.sweep("first", &[0, 1, 2, 3], &["all"]).await;
+    let mut held = vec![];
+    for _ in 0..4 {
+        world.train_next(trainer).await;
+        let worker = world.worker().await;
+        held.push((worker, world.lease(worker).await.jobs.remove(0)));
+    }
+    let own = join_all(held.iter().map(|(worker, job)| world.report(*worker, job.job, measured(job))));
+    let anothers = world.report(held[0].0, held[1].1.job, vec![point(Split::Test, 0)]);
+    let row = ReportRow { place: 0, job: held[2].1.job, row: done() };
+    let strangers = world.store.report(WorkerId(999), vec![row], world.now());
+    let (own, anothers, strangers) = tokio::join!(own, anothers, strangers);
+    assert!(own.iter().all(|answer| answer.refused.is_empty()), "{own:?}");
+    assert_eq!(anothers.refused.first().map(|refusal| refusal.reason), Some(RefusalReason::Stale));
+    assert!(matches!(strangers, Err(StoreError::NotFound { .. })), "{strangers:?}");
+    assert_eq!(world.progress(&sweep).await.state, SweepState::Done);
 }
 
 pub async fn a_report_whose_answer_was_lost_may_be_sent_again(world: World) {

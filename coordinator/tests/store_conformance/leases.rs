@@ -6,7 +6,9 @@ use std::sync::Arc;
 use transect_common::data::Split;
 use transect_common::job::{ErrorClass, JobState, MAX_LOST_LEASES};
 use transect_common::line::LineSpec;
-use transect_coordinator::store::{JobAttempt, JobProgress, LeaseWish, StoreError, SweepState, WorkerId, WorkerState};
+use transect_coordinator::store::{
+    JobAttempt, JobProgress, LeaseWish, MOST_GONE, StoreError, SweepState, WorkerId, WorkerState,
+};
 
 use crate::world::{LEASE_SECONDS, World, checkpoint, line, point, run, trained};
 
@@ -124,6 +126,23 @@ pub async fn a_heartbeat_extends_leases_and_says_what_to_stop(world: World) {
     assert_eq!(world.store.heartbeat(worker, &beat, false, world.now()).await.unwrap(), [kept]);
 }
 
+pub async fn leases_that_run_out_together_are_each_queued_again(world: World) {
+    let (silent, other) = (world.worker().await, world.worker().await);
+    let sweep = world.sweep("first", &[0, 1, 2], &["all"]).await;
+    let mut lost = vec![];
+    for worker in [silent, other, silent] {
+        lost.push(world.lease(worker).await.jobs[0].job);
+    }
+    world.wait(LEASE_SECONDS);
+    let mut expired = world.store.expire(world.now()).await.unwrap();
+    expired.sort_unstable();
+    assert_eq!(expired, lost);
+    for job in world.jobs(sweep.id).await.into_iter().filter(|job| lost.iter().any(|lost| lost.job == job.id)) {
+        let errors: Vec<_> = job.errors.iter().map(|error| (error.attempt.0, error.class)).collect();
+        assert_eq!((job.state, errors), (JobState::Queued, vec![(1, ErrorClass::Gone)]), "{}", job.id.0);
+    }
+}
+
 pub async fn leases_lost_in_a_row_set_a_job_aside(world: World) {
     let worker = world.worker().await;
     let sweep = world.sweep("first", &[0], &["all"]).await;
@@ -213,6 +232,20 @@ pub async fn workers_are_listed_with_what_they_do(world: World) {
     assert_eq!(workers[0].name, "host/cpu/7");
     assert_eq!((workers[0].info.memory_bytes, workers[0].info.threads), (1 << 34, 2));
     assert_eq!((workers[1].seen_at, workers[0].registered_at < world.now()), (world.now(), true));
+}
+
+pub async fn of_workers_that_are_gone_the_newest_are_listed(world: World) {
+    let live = world.worker().await;
+    let mut gone = vec![];
+    for _ in 0..=MOST_GONE {
+        gone.push(world.worker().await);
+        world.store.leave(*gone.last().unwrap(), world.now()).await.unwrap();
+    }
+    let listed: Vec<_> = world.store.workers().await.unwrap().iter().map(|worker| worker.id).collect();
+    assert_eq!(listed.len(), 1 + MOST_GONE as usize);
+    assert_eq!((listed[0], listed.contains(&gone[0]), listed.contains(&gone[1])), (live, false, true));
+    let released = world.store.release_worker(&gone[0].to_string(), world.now()).await.unwrap();
+    assert_eq!(released.id, gone[0], "one that is not listed is still known");
 }
 
 pub async fn waiting_for_changes_works(world: World) {

@@ -106,6 +106,28 @@ pub async fn sweeps_come_newest_first_and_page_by_page(world: World) {
     assert_eq!(names, ["sweep-4", "sweep-3", "sweep-2", "sweep-1", "sweep-0"]);
 }
 
+pub async fn sweeps_at_work_are_those_with_something_left_to_do(world: World) {
+    let worker = world.worker().await;
+    let (finished, paused, running) = (
+        world.sweep("finished", &[0], &["all"]).await,
+        world.sweep("paused", &[1], &["all"]).await,
+        world.sweep("running", &[2], &["all"]).await,
+    );
+    let cancelled = world.sweep("cancelled", &[3], &["all"]).await;
+    world.store.pause(paused.id, world.now()).await.unwrap();
+    world.store.cancel(cancelled.id, world.now()).await.unwrap();
+    world.train_next(worker).await;
+    world.measure_next(worker).await;
+    assert_eq!(world.progress(&finished).await.state, SweepState::Done);
+    for books in ["open", "closed"] {
+        let found: Vec<_> =
+            world.store.sweeps_at_work().await.unwrap().into_iter().map(|sweep| (sweep.id, sweep.state)).collect();
+        let expected = [(paused.id, SweepState::Paused), (running.id, SweepState::Running)];
+        assert_eq!(found, expected, "with {books} books");
+        world.store.roll_up(world.now()).await.unwrap();
+    }
+}
+
 pub async fn checkpoints_come_by_run_and_moment(world: World) {
     let worker = world.worker().await;
     let sweep = world.sweep("first", &[5, 3], &["all"]).await;

@@ -10,8 +10,13 @@ use super::backoff::Backoff;
 use super::session::{Session, is_passing, sentence};
 use super::shutdown::Shutdown;
 
-/// Lines of one run that are taken together.
-const MAX_JOBS: u32 = 64;
+/// Lines of one run that are taken together while nothing is known of how long they take, and at most.
+const FIRST_JOBS: u32 = 64;
+const MAX_JOBS: u32 = 1000;
+/// They should take so long: a lease costs the coordinator milliseconds, and what waits in one is done by nobody else.
+const WORK: Duration = Duration::from_mins(5);
+/// Share of the last group in what is expected of the next.
+const NEWS: f64 = 0.5;
 /// The coordinator waits so long for work before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(20);
 /// Runs that are named as cached; the coordinator takes 100 at most.
@@ -35,7 +40,32 @@ impl CachedRuns {
     }
 }
 
-/// The next group of jobs, however often the coordinator goes away; nothing when there was none for `idle`. Dropping the
+/// How long lines took here: what the size of the next lease is made of.
+#[derive(Debug, Default)]
+pub struct LeaseSize {
+    /// Seconds of one.
+    line: Option<f64>,
+}
+
+impl LeaseSize {
+    /// Notes that so many lines took so long together.
+    pub fn note(&mut self, lines: usize, took: Duration) {
+        if lines > 0 {
+            let now = took.as_secs_f64() / lines as f64;
+            self.line = Some(self.line.map_or(now, |before| before + NEWS * (now - before)));
+        }
+    }
+
+    /// Lines to ask for.
+    pub fn lines(&self) -> u32 {
+        match self.line {
+            None => FIRST_JOBS,
+            Some(seconds) => ((WORK.as_secs_f64() / seconds) as u32).clamp(1, MAX_JOBS),
+        }
+    }
+}
+
+/// The next group of jobs, of `most` lines at most, however often the coordinator goes away; nothing when there was none for `idle`. Dropping the
 /// call may drop a lease that was on its way; leaving gives it back.
 ///
 /// # Errors
@@ -43,6 +73,7 @@ impl CachedRuns {
 pub async fn next(
     session: &Session,
     cached: Vec<String>,
+    most: u32,
     shutdown: &Shutdown,
     idle: Option<Duration>,
 ) -> Result<Option<LeaseResponse>, Status> {
@@ -56,7 +87,7 @@ pub async fn next(
         let terms = session.terms().await?;
         let request = LeaseRequest {
             worker_id: terms.worker_id.clone(),
-            max_jobs: MAX_JOBS,
+            max_jobs: most,
             wait_seconds: wait.as_secs_f64().ceil() as u32,
             cached_runs: cached.clone(),
             seconds_left: shutdown.seconds_left(),
@@ -105,5 +136,23 @@ mod tests {
         }
         assert_eq!(cached.list().len(), 100);
         assert_eq!(cached.list()[0], "199");
+    }
+
+    #[test]
+    fn the_shorter_lines_are_the_more_are_leased_together() {
+        let after = |took| {
+            let mut size = LeaseSize::default();
+            size.note(10, took);
+            size.lines()
+        };
+        assert_eq!(LeaseSize::default().lines(), FIRST_JOBS);
+        assert_eq!(after(Duration::from_millis(10)), MAX_JOBS, "of a millisecond each");
+        assert_eq!(after(Duration::from_mins(10)), 5, "of a minute each");
+        assert_eq!(after(Duration::from_hours(2)), 1, "of twelve minutes each");
+        let mut size = LeaseSize::default();
+        size.note(10, Duration::from_secs(10));
+        size.note(10, Duration::from_secs(30));
+        size.note(0, Duration::from_secs(30));
+        assert_eq!(size.lines(), 150, "two seconds each, midway between one and three");
     }
 }

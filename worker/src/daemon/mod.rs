@@ -37,7 +37,7 @@ use self::cache::Cache;
 use self::child::{Child, Setup};
 use self::group::{Executor, Group};
 use self::held::Held;
-use self::lease::CachedRuns;
+use self::lease::{CachedRuns, LeaseSize};
 use self::report::Report;
 use self::session::{Session, is_passing, sentence};
 use self::shutdown::Shutdown;
@@ -184,9 +184,10 @@ async fn run_until_left(config: Config, shutdown: Shutdown) -> anyhow::Result<()
         store_patience: config.store_patience,
     };
     let (pace, idle) = (Pace::new(config.slots), config.idle_exit);
-    let cached = RefCell::default();
-    let slot =
-        |number, child| Slot { number, setup: &setup, group: &group, pace: &pace, cached: &cached }.work(child, idle);
+    let (cached, size) = (RefCell::default(), RefCell::default());
+    let slot = |number, child| {
+        Slot { number, setup: &setup, group: &group, pace: &pace, size: &size, cached: &cached }.work(child, idle)
+    };
     let first = slot(0, Some(child));
     let worked =
         try_join_all(std::iter::once(first).chain((1..config.slots.most()).map(|number| slot(number, None)))).await;
@@ -212,6 +213,7 @@ struct Slot<'a> {
     setup: &'a Setup,
     group: &'a Group<'a>,
     pace: &'a Pace,
+    size: &'a RefCell<LeaseSize>,
     cached: &'a RefCell<CachedRuns>,
 }
 
@@ -237,9 +239,9 @@ impl Slot<'_> {
             if group.shutdown.is_finishing() {
                 break;
             }
-            let cached = self.cached.borrow().list();
+            let (cached, most) = (self.cached.borrow().list(), self.size.borrow().lines());
             let lease = tokio::select! {
-                lease = lease::next(group.session, cached, group.shutdown, idle) => lease,
+                lease = lease::next(group.session, cached, most, group.shutdown, idle) => lease,
                 () = group.shutdown.finishing() => break,
             };
             let lease = match lease {
@@ -254,11 +256,13 @@ impl Slot<'_> {
             };
             let run = lease.run.clone();
             let span = lease_span(&lease);
-            let began = Instant::now();
+            let (lines, began) = (lease.jobs.iter().filter(|job| !job.line_spec.is_empty()).count(), Instant::now());
             let outcome = group.work(executor, lease).instrument(span.clone()).await;
-            self.pace.note(began.elapsed());
-            if outcome == Executor::Replace {
-                child = None;
+            let took = began.elapsed();
+            self.pace.note(took);
+            match outcome {
+                Executor::Keep => self.size.borrow_mut().note(lines, took),
+                Executor::Replace => child = None,
             }
             self.cached.borrow_mut().note(&run);
             // The next lease is asked for once all of this one is stored: then the coordinator knows best what to give.

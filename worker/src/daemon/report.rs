@@ -22,8 +22,8 @@ use super::queued::{Queued, weight};
 use super::session::{Session, is_passing, sentence};
 use super::transfer;
 
-/// Rows of one batch.
-const MAX_ROWS: usize = 500;
+/// Rows of one batch; a coordinator takes twice as many.
+const MAX_ROWS: usize = 5000;
 /// A row waits so long for others.
 const WAIT: Duration = Duration::from_millis(250);
 /// One batch may take so long.

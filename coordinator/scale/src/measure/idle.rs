@@ -104,7 +104,7 @@ pub async fn measure(
     let (mut first, mut all) = (vec![], vec![]);
     let mut client = coordinator.sweeps().await?;
     for number in 0..sweeps {
-        let stored = sweep::submit(&mut client, &sweep::file(&format!("few{number}"), 10)).await?;
+        let stored = sweep::submit(&mut client, &sweep::file(&format!("few{number}"), 10, sweep::POINTS)).await?;
         let came = Instant::now();
         let (mut jobs, mut latest) = (0, 0.0);
         while jobs < stored.jobs as usize {

@@ -14,7 +14,7 @@ pub async fn measure(coordinator: &Coordinator, steady: Load, most: Load, report
         "{workers} workers, each leasing {jobs_per_lease} lines, {} ms a line, a report of {} points and the end for each: \
          {:.0} jobs/s, {} leases",
         job.as_millis(),
-        crate::sweep::POINTS,
+        crate::sweep::POINTS.number(),
         done.jobs as f64 / done.seconds,
         done.leases.len()
     );

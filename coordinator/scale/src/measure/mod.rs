@@ -6,3 +6,4 @@ pub mod lease;
 pub mod soak;
 pub mod status;
 pub mod submit;
+pub mod throughput;

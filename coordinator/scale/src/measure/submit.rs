@@ -6,13 +6,19 @@ use transect_common::pb;
 
 use crate::coordinator::Coordinator;
 use crate::report::Report;
+use crate::sweep::{POINTS, Points};
 use crate::{process, sweep};
 
 /// Imports what a sweep of `jobs` probes needs and submits it; returns its id. What the measured sweep is called says `prefix`.
-pub async fn quietly(coordinator: &Coordinator, prefix: &str, jobs: usize) -> anyhow::Result<pb::Sweep> {
+pub async fn quietly(
+    coordinator: &Coordinator,
+    prefix: &str,
+    jobs: usize,
+    points: Points,
+) -> anyhow::Result<pb::Sweep> {
     let (runs, _) = sweep::shape(jobs);
     sweep::import(coordinator, prefix, runs, 0).await?;
-    sweep::submit(&mut coordinator.sweeps().await?, &sweep::file(prefix, jobs)).await
+    sweep::submit(&mut coordinator.sweeps().await?, &sweep::file(prefix, jobs, points)).await
 }
 
 /// Submits a sweep of about `jobs` probes, with everything measured.
@@ -28,7 +34,7 @@ pub async fn measure(coordinator: &Coordinator, jobs: usize, report: &mut Report
         "with the upload of a checkpoint, 16 at once",
     );
 
-    let file = sweep::file("big", jobs);
+    let file = sweep::file("big", jobs, POINTS);
     let mut sweeps = coordinator.sweeps().await?;
     process::forget_peak(coordinator.pid())?;
     let (cpu, server) = coordinator.cpu()?;

@@ -128,6 +128,10 @@ impl Store for MemoryStore {
         self.read(|state| read::sweeps(state, before, limit))
     }
 
+    async fn sweeps_at_work(&self) -> Result<Vec<Sweep>> {
+        self.read(read::at_work)
+    }
+
     async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>> {
         Ok(self.read(|state| read::activity(state, sweep)))
     }

@@ -123,6 +123,11 @@ pub(super) fn sweeps(state: &State, before: Option<SweepId>, limit: u32) -> Resu
     Ok(page(rows.into_iter(), limit))
 }
 
+pub(super) fn at_work(state: &State) -> Result<Vec<Sweep>> {
+    let all: Vec<Sweep> = state.sweeps.keys().map(|id| sweep(state, SweepId(*id))).collect::<Result<_>>()?;
+    Ok(all.into_iter().filter(|sweep| sweep.state.is_at_work()).collect())
+}
+
 pub(super) fn activity(state: &State, id: SweepId) -> Vec<Activity> {
     let Some(sweep) = state.sweeps.get(&id.0) else { return vec![] };
     let mut jobs = sweep.jobs.clone();

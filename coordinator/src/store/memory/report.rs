@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use transect_common::data::Split;
 use transect_common::job::{AfterFailure, ErrorClass, JobEvent, JobState, after_failure, after_lost_lease};
@@ -42,8 +43,8 @@ pub(super) fn report(state: &mut State, worker: WorkerId, rows: &[ReportRow], no
 fn spec_of(state: &State, id: i64) -> JobSpec {
     let job = state.job(id);
     match &job.line {
-        Some(line) => JobSpec::Line(Box::new(line.spec.clone())),
-        None => JobSpec::Train(Box::new(RunSpec::clone(&state.run(job.run).spec))),
+        Some(line) => JobSpec::Line(Arc::new(line.spec.clone())),
+        None => JobSpec::Train(Arc::new(RunSpec::clone(&state.run(job.run).spec))),
     }
 }
 

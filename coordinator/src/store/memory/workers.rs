@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use transect_common::job::JobState;
 
 use super::state::{State, WorkerRow};
-use crate::store::{Counts, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
+use crate::store::{Counts, MOST_GONE, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
 
 /// `NotFound` for a worker that never registered.
 pub(super) fn must_exist(state: &State, worker: WorkerId) -> Result<&WorkerRow> {
@@ -54,7 +54,9 @@ fn worker(state: &State, id: i64, row: &WorkerRow) -> Worker {
 }
 
 pub(super) fn workers(state: &State) -> Vec<Worker> {
-    let mut workers: Vec<Worker> = state.workers.iter().map(|(id, row)| worker(state, *id, row)).collect();
+    let (gone, mut shown): (Vec<_>, Vec<_>) = state.workers.iter().partition(|(_, row)| row.state == WorkerState::Gone);
+    shown.extend(gone.into_iter().rev().take(MOST_GONE as usize));
+    let mut workers: Vec<Worker> = shown.into_iter().map(|(id, row)| worker(state, *id, row)).collect();
     workers.sort_by(|a, b| (a.state, &a.name, a.id).cmp(&(b.state, &b.name, b.id)));
     workers
 }

@@ -17,6 +17,8 @@ use tokio::task::AbortHandle;
 
 use super::beats::Beats;
 use super::listen::News;
+use super::report::Reports;
+use super::specs::Specs;
 use crate::store::{Result, Terms};
 
 /// A connection.
@@ -43,6 +45,8 @@ pub(super) struct Db {
     /// Every connection but the one that listens.
     pub(super) readers: PgPool,
     pub(super) beats: Beats,
+    pub(super) reports: Reports,
+    pub(super) specs: Specs,
     pub(super) changed: watch::Sender<u64>,
     pub(super) work: watch::Sender<u64>,
     pub(super) stops: watch::Sender<u64>,
@@ -140,12 +144,6 @@ impl Drop for Db {
     }
 }
 
-/// Has the leased ones among `jobs` (JSON) stay as they are until the transaction ends.
-pub(super) async fn keep_jobs(tx: &mut Tx, jobs: &str) -> Result<()> {
-    sqlx::query(sql!("keep_jobs")).bind(jobs).execute(&mut **tx).await?;
-    Ok(())
-}
-
 /// Has the rest of a transaction plan its statements for tables as they are at that moment and look rows up by their keys. A
 /// submission begins with empty tables and fills them a thousand rows at a time: no plan from its beginning does for its end.
 pub(super) async fn look_up_by_key(tx: &mut Tx) -> Result<()> {
@@ -167,9 +165,4 @@ pub(super) async fn plan_freely(tx: &mut Tx, grown: u64) -> Result<()> {
 pub(super) async fn keep_shared_jobs(tx: &mut Tx, sweep: i64) -> Result<()> {
     sqlx::query(sql!("keep_shared_jobs")).bind(sweep).execute(&mut **tx).await?;
     Ok(())
-}
-
-/// Whether a number survives the way through JSON: Postgres reads decimal digits exactly, and the words for what is not finite.
-pub(super) fn reads_exactly(_: f64) -> bool {
-    true
 }

@@ -10,15 +10,19 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::{Mutex, watch};
 
-use super::beats::Beats;
+use super::beats::beats;
 use super::db::{Db, sql};
 use super::listen::{News, Waiting, listen, poll, tell};
+use super::report::reports;
+use super::specs::Specs;
 use crate::store::{Result, StoreError, Terms};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Connections unless the URL says otherwise, beside the one that listens.
 const CONNECTIONS: u32 = 16;
+/// Transactions of reports under way at once: one is worked off while another waits for the disk.
+const TURNS: usize = 2;
 /// Longest wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that was used within this time is taken to be alive.
@@ -108,8 +112,9 @@ pub(super) async fn open(url: &str, terms: Terms) -> Result<Db> {
     }
     // Those who listen are told even by one who cannot.
     tasks.push(tokio::spawn(tell(pool.clone(), news.clone())).abort_handle());
-    let (beats, graph) = (Beats::default(), Arc::new(Mutex::new(())));
-    Ok(Db { terms, readers: pool, beats, changed, work, stops, news, graph, tasks })
+    let graph = Arc::new(Mutex::new(()));
+    let (beats, reports, specs) = (beats(), reports(TURNS), Specs::default());
+    Ok(Db { terms, readers: pool, beats, reports, specs, changed, work, stops, news, graph, tasks })
 }
 
 /// A connection without anything of ours.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::Deserialize;
 use sqlx::FromRow;
 use transect_common::digest::RunDigest;
 use transect_common::job::JobKind;
@@ -10,6 +11,7 @@ use transect_common::schedule::{
     Offer, Queue, Rate, Requires, Schedule, TrainingOrder, most_cost, most_jobs, serve_order, training_order,
 };
 
+use super::bulk::claim_lines;
 use super::db::{Tx, sql};
 use super::rows::{count, json, optional_text, word};
 use crate::store::{LeaseWish, Result, StoreError, Timestamp, WorkerId, WorkerState};
@@ -19,8 +21,33 @@ const MAX_CACHED_RUNS: usize = 100;
 /// A job that failed on a machine is left to others for so long, while there are any.
 const LEFT_TO_OTHERS: Duration = Duration::from_mins(5);
 
-/// Job, its new attempt, and its run, as a claim returns them.
-pub(super) type Claimed = (i64, i64, i64);
+/// A job as a claim leaves it.
+#[derive(Debug, Clone, Copy, FromRow, Deserialize)]
+pub(super) struct Claimed {
+    pub job: i64,
+    /// Its new attempt.
+    pub attempt: i64,
+    pub run: i64,
+    /// None for a training.
+    pub line: Option<i64>,
+    /// Points that earlier attempts stored.
+    pub points: i64,
+}
+
+/// The oldest lines of a run that are due, for a worker.
+pub(super) struct LinesWanted<'a> {
+    pub worker: i64,
+    pub run: i64,
+    pub sweep: i64,
+    pub now: &'a str,
+    /// End of the lease.
+    pub until: &'a str,
+    /// So many lines, each of which costs so much at most.
+    pub most: u32,
+    pub most_cost: f64,
+    /// Workers (JSON array of ids) whose failed jobs are left to others.
+    pub avoid: &'a str,
+}
 
 /// What a worker was given.
 pub(super) struct Claim {
@@ -260,16 +287,8 @@ impl Claimant<'_> {
     }
 
     async fn lines_of(&mut self, run: i64, sweep: i64, most_cost: f64, most: u32) -> Result<Vec<Claimed>> {
-        Ok(sqlx::query_as(sql!("claim_lines"))
-            .bind(self.wish.worker.0)
-            .bind(run)
-            .bind(&self.now)
-            .bind(&self.until)
-            .bind(i64::from(most))
-            .bind(sweep)
-            .bind(most_cost)
-            .bind(&self.avoid)
-            .fetch_all(&mut **self.tx)
-            .await?)
+        let (worker, now, until, avoid) = (self.wish.worker.0, &self.now, &self.until, &self.avoid);
+        let wanted = LinesWanted { worker, run, sweep, now, until, most, most_cost, avoid };
+        claim_lines(self.tx, &wanted).await
     }
 }

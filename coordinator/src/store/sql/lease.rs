@@ -3,6 +3,7 @@
 //! Jobs are written before workers, and jobs by id, in every transaction: so two of them never wait for each other.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 use transect_common::digest::{ArtifactDigest, RunDigest};
@@ -15,6 +16,7 @@ use super::db::{Db, Tx, sql};
 use super::needs;
 use super::refine;
 use super::rows::{count, json, split, text};
+use super::specs;
 use super::workers::{must_exist, touch};
 use crate::store::{
     Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Snapshot, StoreError, Timestamp,
@@ -22,9 +24,9 @@ use crate::store::{
 };
 
 pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
-    must_exist(db, wish.worker).await?;
     // A look that takes no lock: idle workers ask often, and mostly for nothing.
     if !due(db, now).await? {
+        must_exist(db, wish.worker).await?;
         return Ok(None);
     }
     let mut tx = db.begin().await?;
@@ -33,12 +35,16 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
         tx.rollback().await?;
         return Ok(None);
     };
-    claimed.sort_unstable();
-    let &(first, _, run) = claimed.first().expect("a claim has a job");
+    claimed.sort_unstable_by_key(|claimed| claimed.job);
+    let Claimed { job: first, run, .. } = *claimed.first().expect("a claim has a job");
     let (digest, run_spec): (String, String) = sqlx::query_as(sql!("run_spec")).bind(run).fetch_one(&mut *tx).await?;
-    let ids = json(&claimed.iter().map(|(job, ..)| job).collect::<Vec<_>>());
-    let jobs = leased_jobs(&mut tx, &claimed, &ids).await?;
-    let elsewhere = needs::elsewhere(&mut tx, &ids).await?;
+    let lines = specs::lines(db, &mut tx, &claimed.iter().filter_map(|claimed| claimed.line).collect()).await?;
+    let jobs = leased_jobs(&mut tx, &claimed, &lines).await?;
+    let elsewhere = if is_training || lines.values().any(|line| line.spec.needs().is_some()) {
+        needs::elsewhere(&mut tx, &ids(claimed.iter())).await?
+    } else {
+        vec![]
+    };
     let checkpoints = if is_training { vec![] } else { checkpoints(&mut tx, run).await? };
     let artifacts = if is_training { artifacts(&run_spec)? } else { vec![] };
     let snapshot = if is_training { snapshot(&mut tx, first, wish.worker).await? } else { None };
@@ -47,6 +53,11 @@ pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Op
     touch(&mut tx, db, wish.worker, None, now).await?;
     db.commit(tx).await?;
     Ok(Some(lease))
+}
+
+/// The ids of jobs as JSON.
+fn ids<'a>(jobs: impl Iterator<Item = &'a Claimed>) -> String {
+    json(&jobs.map(|claimed| claimed.job).collect::<Vec<_>>())
 }
 
 /// Whether anything may be leased, by whomever.
@@ -67,23 +78,32 @@ async fn snapshot(tx: &mut Tx, job: i64, worker: WorkerId) -> Result<Option<Snap
     }))
 }
 
-async fn leased_jobs(tx: &mut Tx, claimed: &[Claimed], ids: &str) -> Result<Vec<LeasedJob>> {
-    let specs: Vec<(i64, String)> = sqlx::query_as(sql!("lines_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
-    let points: Vec<(i64, String, i64)> = sqlx::query_as(sql!("points_of_jobs")).bind(ids).fetch_all(&mut **tx).await?;
-    let mut curves = if points.is_empty() { HashMap::new() } else { refine::curves(tx, ids).await? };
-    let mut specs: HashMap<i64, String> = specs.into_iter().collect();
+async fn leased_jobs(
+    tx: &mut Tx,
+    claimed: &[Claimed],
+    lines: &HashMap<i64, Arc<specs::Line>>,
+) -> Result<Vec<LeasedJob>> {
+    let mut curves = HashMap::new();
     let mut done: HashMap<i64, BTreeSet<_>> = HashMap::new();
-    for (job, name, place) in points {
-        done.entry(job).or_default().insert((split(&name)?, count(place)?));
+    if claimed.iter().any(|claimed| claimed.points > 0) {
+        let begun = ids(claimed.iter().filter(|claimed| claimed.points > 0));
+        let points: Vec<(i64, String, i64)> =
+            sqlx::query_as(sql!("points_of_jobs")).bind(&begun).fetch_all(&mut **tx).await?;
+        for (job, name, place) in points {
+            done.entry(job).or_default().insert((split(&name)?, count(place)?));
+        }
+        if lines.values().any(|line| line.spec.refine.is_some()) {
+            curves = refine::curves(tx, &begun).await?;
+        }
     }
     claimed
         .iter()
-        .map(|(job, attempt, _)| {
+        .map(|&Claimed { job, attempt, line, .. }| {
             Ok(LeasedJob {
-                job: JobAttempt { job: JobId(*job), attempt: Attempt(count(*attempt)?) },
-                line_spec: specs.remove(job),
-                done_points: done.remove(job).unwrap_or_default(),
-                curve: curves.remove(job).unwrap_or_default(),
+                job: JobAttempt { job: JobId(job), attempt: Attempt(count(attempt)?) },
+                line_spec: line.and_then(|line| lines.get(&line)).map(|line| line.text.clone()),
+                done_points: done.remove(&job).unwrap_or_default(),
+                curve: curves.remove(&job).unwrap_or_default(),
             })
         })
         .collect()
@@ -160,6 +180,15 @@ pub(super) async fn leave(db: &Db, worker: WorkerId, now: Timestamp) -> Result<u
     Ok(given_back)
 }
 
+/// A lease that ran out, and when its job may be tried again.
+#[derive(Serialize)]
+struct LostRow {
+    job: i64,
+    attempt: i64,
+    worker: i64,
+    due: String,
+}
+
 pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     let any: bool = sqlx::query_scalar(sql!("something_expired")).bind(now.to_string()).fetch_one(&db.readers).await?;
     if !any {
@@ -169,19 +198,12 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
     let mut tx = db.begin_on_graph().await?;
     let expired: Vec<(i64, i64, i64, i64)> =
         sqlx::query_as(sql!("expired_leases")).bind(now.to_string()).fetch_all(&mut *tx).await?;
-    let mut lost = vec![];
+    let (mut lost, mut queued_again) = (vec![], vec![]);
     for (job, attempt, lost_before, worker) in expired {
         let lease = JobAttempt { job: JobId(job), attempt: Attempt(count(attempt)?) };
         match after_lost_lease(count::<u32>(lost_before)?.saturating_add(1)) {
             AfterFailure::RetryIn(pause) => {
-                let message = "the lease ran out: the worker fell silent (killed, out of memory, or cut off)";
-                keep_error(&mut tx, lease, WorkerId(worker), ErrorClass::Gone, message, &now.to_string()).await?;
-                sqlx::query(sql!("lose_lease"))
-                    .bind(job)
-                    .bind(attempt)
-                    .bind(now.plus(pause).to_string())
-                    .execute(&mut *tx)
-                    .await?;
+                queued_again.push(LostRow { job, attempt, worker, due: now.plus(pause).to_string() });
             }
             AfterFailure::SetAside => {
                 let message = format!(
@@ -193,12 +215,29 @@ pub(super) async fn expire(db: &Db, now: Timestamp) -> Result<Vec<JobAttempt>> {
         }
         lost.push(lease);
     }
+    lose(&mut tx, &queued_again, now).await?;
     for statement in [sql!("workers_gone"), sql!("end_quarantines")] {
         sqlx::query(statement).bind(now.to_string()).execute(&mut *tx).await?;
     }
     db.commit(tx).await?;
     db.freed();
     Ok(lost)
+}
+
+/// Queues jobs again whose leases ran out, and remembers why. A rack that falls silent loses thousands at once.
+async fn lose(tx: &mut Tx, leases: &[LostRow], now: Timestamp) -> Result<()> {
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let rows = json(leases);
+    sqlx::query(sql!("insert_lost"))
+        .bind(&rows)
+        .bind(now.to_string())
+        .bind("the lease ran out: the worker fell silent (killed, out of memory, or cut off)")
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(sql!("lose_leases")).bind(&rows).execute(&mut **tx).await?;
+    Ok(())
 }
 
 pub(super) async fn resume(db: &Db, now: Timestamp) -> Result<()> {

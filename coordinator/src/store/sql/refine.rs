@@ -1,14 +1,15 @@
 //! Lines whose grids are refined: what an interrupted one goes on from, and when one is complete.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use transect_common::data::Split;
 use transect_common::line::LineSpec;
 
 use super::db::{Tx, sql};
 use super::rows::{count, json, split};
+use crate::store::Result;
 use crate::store::check::complete;
-use crate::store::{JobId, Result};
 
 /// Alpha and loss by split and place.
 pub(super) type Curve = BTreeMap<(Split, u32), (f64, f64)>;
@@ -25,10 +26,19 @@ pub(super) async fn curves(tx: &mut Tx, ids: &str) -> Result<HashMap<i64, Curve>
     Ok(curves)
 }
 
-/// Says what is wrong with the points that are stored of a line, if it is to be done with them.
-pub(super) async fn is_complete(tx: &mut Tx, job: JobId, line: &LineSpec) -> Result<std::result::Result<(), String>> {
-    let curve = curves(tx, &json(&[job.0])).await?.remove(&job.0).unwrap_or_default();
-    Ok(complete(line, curve.into_iter().map(|(place, (alpha, _))| (place, alpha))))
+/// Says of each job whose points that are stored are not enough to be done what they lack.
+pub(super) async fn lacking(tx: &mut Tx, jobs: &BTreeMap<i64, Arc<LineSpec>>) -> Result<HashMap<i64, String>> {
+    if jobs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<i64> = jobs.keys().copied().collect();
+    let mut curves = curves(tx, &json(&ids)).await?;
+    let lacks = |(job, line): (&i64, &Arc<LineSpec>)| {
+        let curve = curves.remove(job).unwrap_or_default();
+        let lacks = complete(line, curve.into_iter().map(|(place, (alpha, _))| (place, alpha))).err()?;
+        Some((*job, lacks))
+    };
+    Ok(jobs.iter().filter_map(lacks).collect())
 }
 
 /// Jobs that are done will have no further points.

@@ -81,5 +81,5 @@ pub(super) async fn release_worker(db: &Db, id_or_name: &str, now: Timestamp) ->
     sqlx::query(sql!("release_worker")).bind(found).bind(now.to_string()).execute(&mut *tx).await?;
     db.commit(tx).await?;
     db.freed();
-    workers::workers(db).await?.into_iter().find(|worker| worker.id.0 == found).ok_or_else(unknown)
+    workers::workers(db, Some(WorkerId(found))).await?.pop().ok_or_else(unknown)
 }

@@ -46,6 +46,10 @@ impl Store for This {
         sweeps::page(&self.db, before, limit).await
     }
 
+    async fn sweeps_at_work(&self) -> Result<Vec<Sweep>> {
+        sweeps::at_work(&self.db).await
+    }
+
     async fn activity(&self, sweep: SweepId) -> Result<Vec<Activity>> {
         sweeps::activity(&self.db, sweep).await
     }
@@ -188,7 +192,7 @@ impl Store for This {
     }
 
     async fn workers(&self) -> Result<Vec<Worker>> {
-        workers::workers(&self.db).await
+        workers::workers(&self.db, None).await
     }
 
     async fn roll_up(&self, now: Timestamp) -> Result<u64> {

@@ -162,6 +162,17 @@ pub(super) async fn page(db: &Db, before: Option<SweepId>, limit: u32) -> Result
     Ok(Page { rows, next })
 }
 
+pub(super) async fn at_work(db: &Db) -> Result<Vec<Sweep>> {
+    let ids: Vec<i64> = sqlx::query_scalar(sql!("sweeps_at_work")).fetch_all(&db.readers).await?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.push(sweep(db, SweepId(id)).await?);
+    }
+    // Books are closed a few seconds late.
+    found.retain(|sweep| sweep.state.is_at_work());
+    Ok(found)
+}
+
 /// The last row of a page that is full: where the next may begin.
 fn full<T>(rows: &[T], limit: u32) -> Option<&T> {
     rows.last().filter(|_| rows.len() >= limit as usize)

@@ -6,7 +6,7 @@ use transect_common::job::{JobKind, JobState};
 use super::claim::from_json;
 use super::db::{Db, Tx, sql};
 use super::rows::{count, integer, json, optional_text, text, word};
-use crate::store::{Counts, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
+use crate::store::{Counts, MOST_GONE, Result, StoreError, Timestamp, Worker, WorkerId, WorkerInfo, WorkerState};
 
 pub(super) async fn register(db: &Db, info: WorkerInfo, now: Timestamp) -> Result<WorkerId> {
     let mut tx = db.begin().await?;
@@ -77,8 +77,13 @@ struct WorkerRow {
     failures: i64,
 }
 
-pub(super) async fn workers(db: &Db) -> Result<Vec<Worker>> {
-    let rows: Vec<WorkerRow> = sqlx::query_as(sql!("workers")).fetch_all(&db.readers).await?;
+/// Those that are there and the newest that are gone; or `only` one.
+pub(super) async fn workers(db: &Db, only: Option<WorkerId>) -> Result<Vec<Worker>> {
+    let rows: Vec<WorkerRow> = sqlx::query_as(sql!("workers"))
+        .bind(i64::from(MOST_GONE))
+        .bind(only.map(|worker| worker.0))
+        .fetch_all(&db.readers)
+        .await?;
     let worker = |row: WorkerRow| {
         Ok(Worker {
             id: WorkerId(row.id),

@@ -3,62 +3,73 @@
 //! Every statement compares the attempt with the job's and asks whether the job is leased, so that nothing that is
 //! stale can be written even if the rows were judged wrongly.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
-use serde::Serializer;
 use transect_common::data::Split;
 
-use super::db::{Tx, reads_exactly, sql};
+use super::bulk;
+use super::db::{Tx, sql};
 use super::rows::{integer, json};
 use crate::store::{Epoch, JobAttempt, Point, Result, Snapshot, Timestamp, WorkerId};
 
-/// A number within JSON; what is not finite is text, which databases that know such numbers read.
+/// A point.
+pub(super) struct PointRow {
+    pub job: i64,
+    pub attempt: i64,
+    pub split: &'static str,
+    pub place: i64,
+    pub alpha: f64,
+    /// None where it is not a number, in every store.
+    pub loss: Option<f64>,
+    pub accuracy: f64,
+    pub count: i64,
+    pub worker: i64,
+}
+
+/// A number of a whole line.
+pub(super) struct MeasureRow {
+    pub job: i64,
+    pub attempt: i64,
+    /// Empty for none.
+    pub split: &'static str,
+    pub name: String,
+    pub value: f64,
+    pub worker: i64,
+}
+
+/// One epoch on one split.
+pub(super) struct EpochRow {
+    pub job: i64,
+    pub attempt: i64,
+    pub epoch: i64,
+    pub split: &'static str,
+    pub loss: f64,
+    pub accuracy: f64,
+    pub learning_rate: f64,
+    pub seconds: f64,
+}
+
+/// How far an attempt is.
 #[derive(Clone, Copy)]
-struct Real(f64);
-
-impl Serialize for Real {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self.0 {
-            finite if finite.is_finite() => serializer.serialize_f64(finite),
-            infinite if infinite > 0.0 => serializer.serialize_str("Infinity"),
-            infinite if infinite < 0.0 => serializer.serialize_str("-Infinity"),
-            _ => serializer.serialize_str("NaN"),
-        }
-    }
+pub(super) struct AdvanceRow {
+    pub job: i64,
+    pub attempt: i64,
+    /// Points that it has in all,
+    pub points: i64,
+    /// and how many of them were added now, which is what a store counts whose triggers do not.
+    #[allow(dead_code, reason = "Postgres has a trigger")]
+    pub added: i64,
 }
 
-#[derive(Serialize)]
-struct PointRow {
-    job: i64,
-    attempt: u32,
-    split: &'static str,
-    place: u32,
-    alpha: Real,
-    loss: Real,
-    accuracy: Real,
-    count: i64,
-}
-
-#[derive(Serialize)]
-struct MeasureRow {
-    job: i64,
-    attempt: u32,
-    split: &'static str,
-    name: String,
-    value: Real,
-}
-
-#[derive(Serialize)]
-struct EpochRow {
-    job: i64,
-    attempt: u32,
-    epoch: u32,
-    split: &'static str,
-    loss: Real,
-    accuracy: Real,
-    learning_rate: Real,
-    seconds: Real,
+/// An attempt that is complete.
+#[derive(Clone, Copy)]
+pub(super) struct DoneRow {
+    pub of: AdvanceRow,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// Threads that did it.
+    pub threads: i64,
 }
 
 #[derive(Serialize)]
@@ -72,18 +83,11 @@ struct CheckpointRow {
 
 struct SnapshotRow {
     attempt: u32,
+    worker: i64,
     artifact: String,
     bytes: i64,
     step: i64,
     threads: u32,
-}
-
-/// Points that an attempt has more than `jobs.points` counts.
-#[derive(Serialize)]
-struct CountRow {
-    job: i64,
-    attempt: u32,
-    points: i64,
 }
 
 /// Rows that passed every check and wait to be written together.
@@ -92,7 +96,7 @@ pub(super) struct Writes {
     points: Vec<PointRow>,
     measures: Vec<MeasureRow>,
     // Of rows that replace each other only the last is written: one statement cannot change a row twice.
-    epochs: BTreeMap<(i64, u32, &'static str), EpochRow>,
+    epochs: BTreeMap<(i64, i64, &'static str), EpochRow>,
     checkpoints: BTreeMap<(i64, String), CheckpointRow>,
     snapshots: BTreeMap<i64, SnapshotRow>,
     /// Jobs that got further.
@@ -100,38 +104,38 @@ pub(super) struct Writes {
 }
 
 impl Writes {
-    pub(super) fn point(&mut self, job: JobAttempt, point: &Point) -> Result<()> {
-        self.moved.insert(job.job.0);
+    pub(super) fn point(&mut self, job: JobAttempt, worker: WorkerId, point: &Point) -> Result<()> {
         self.points.push(PointRow {
             job: job.job.0,
-            attempt: job.attempt.0,
+            attempt: job.attempt.0.into(),
             split: point.split.name(),
-            place: point.index,
-            alpha: Real(point.alpha),
-            loss: Real(point.loss),
-            accuracy: Real(point.accuracy),
+            place: point.index.into(),
+            alpha: point.alpha,
+            loss: Some(point.loss).filter(|loss| !loss.is_nan()),
+            accuracy: point.accuracy,
             count: integer(point.count, "the number of images")?,
+            worker: worker.0,
         });
         Ok(())
     }
 
-    pub(super) fn measure(&mut self, job: JobAttempt, name: &str, split: Option<Split>, value: f64) {
-        let (job, attempt) = (job.job.0, job.attempt.0);
+    pub(super) fn measure(&mut self, job: JobAttempt, worker: WorkerId, name: &str, split: Option<Split>, value: f64) {
+        let (job, attempt, name) = (job.job.0, job.attempt.0.into(), name.to_owned());
         let split = split.map_or("", Split::name);
-        self.measures.push(MeasureRow { job, attempt, split, name: name.to_owned(), value: Real(value) });
+        self.measures.push(MeasureRow { job, attempt, split, name, value, worker: worker.0 });
     }
 
     pub(super) fn epoch(&mut self, job: JobAttempt, epoch: &Epoch) {
         self.moved.insert(job.job.0);
         let row = EpochRow {
             job: job.job.0,
-            attempt: job.attempt.0,
-            epoch: epoch.epoch,
+            attempt: job.attempt.0.into(),
+            epoch: epoch.epoch.into(),
             split: epoch.split.name(),
-            loss: Real(epoch.loss),
-            accuracy: Real(epoch.accuracy),
-            learning_rate: Real(epoch.learning_rate),
-            seconds: Real(epoch.seconds),
+            loss: epoch.loss,
+            accuracy: epoch.accuracy,
+            learning_rate: epoch.learning_rate,
+            seconds: epoch.seconds,
         };
         self.epochs.insert((row.job, row.epoch, row.split), row);
     }
@@ -148,10 +152,11 @@ impl Writes {
         Ok(())
     }
 
-    pub(super) fn snapshot(&mut self, job: JobAttempt, snapshot: &Snapshot) -> Result<()> {
+    pub(super) fn snapshot(&mut self, job: JobAttempt, worker: WorkerId, snapshot: &Snapshot) -> Result<()> {
         self.moved.insert(job.job.0);
         let row = SnapshotRow {
             attempt: job.attempt.0,
+            worker: worker.0,
             artifact: snapshot.artifact.to_string(),
             bytes: integer(snapshot.bytes, "the size of a snapshot")?,
             step: integer(snapshot.step, "the step of a snapshot")?,
@@ -161,15 +166,25 @@ impl Writes {
         Ok(())
     }
 
-    /// Writes everything.
-    pub(super) async fn store(self, tx: &mut Tx, worker: WorkerId, now: Timestamp) -> Result<()> {
+    /// Writes everything, and returns how many points each job had before that (`before`) and has got.
+    pub(super) async fn store(
+        self,
+        tx: &mut Tx,
+        before: impl Fn(i64) -> i64,
+        now: Timestamp,
+    ) -> Result<HashMap<i64, i64>> {
         let Self { points, measures, epochs, checkpoints, snapshots, moved } = self;
+        let added = store_points(tx, points, before).await?;
+        if !measures.is_empty() {
+            bulk::insert_measures(tx, &measures).await?;
+        }
+        // A job that has more points is counted as alive when these are.
         if !moved.is_empty() {
             sqlx::query(sql!("made_progress")).bind(json(&moved)).execute(&mut **tx).await?;
         }
-        store_points(tx, points, worker).await?;
-        store_measures(tx, measures, worker).await?;
-        store_epochs(tx, epochs.into_values().collect()).await?;
+        if !epochs.is_empty() {
+            bulk::upsert_epochs(tx, &epochs.into_values().collect::<Vec<_>>()).await?;
+        }
         if !checkpoints.is_empty() {
             let rows: Vec<CheckpointRow> = checkpoints.into_values().collect();
             sqlx::query(sql!("upsert_checkpoints")).bind(json(&rows)).bind(now.to_string()).execute(&mut **tx).await?;
@@ -178,7 +193,7 @@ impl Writes {
             sqlx::query(sql!("upsert_snapshot"))
                 .bind(job)
                 .bind(i64::from(row.attempt))
-                .bind(worker.0)
+                .bind(row.worker)
                 .bind(row.artifact)
                 .bind(row.bytes)
                 .bind(row.step)
@@ -187,89 +202,31 @@ impl Writes {
                 .execute(&mut **tx)
                 .await?;
         }
-        Ok(())
+        Ok(added)
     }
 }
 
-async fn store_points(tx: &mut Tx, points: Vec<PointRow>, worker: WorkerId) -> Result<()> {
-    let mut attempts: BTreeMap<i64, u32> = BTreeMap::new();
-    let mut stored: BTreeMap<i64, i64> = BTreeMap::new();
-    attempts.extend(points.iter().map(|row| (row.job, row.attempt)));
-    let (plain, extreme): (Vec<PointRow>, Vec<PointRow>) =
-        points.into_iter().partition(|row| [row.alpha, row.loss, row.accuracy].iter().all(|x| reads_exactly(x.0)));
-    if !plain.is_empty() {
-        let jobs: Vec<i64> =
-            sqlx::query_scalar(sql!("insert_points")).bind(json(&plain)).bind(worker.0).fetch_all(&mut **tx).await?;
-        for job in jobs {
-            *stored.entry(job).or_default() += 1;
+/// Returns how many points each job has got that it did not have.
+async fn store_points(tx: &mut Tx, points: Vec<PointRow>, before: impl Fn(i64) -> i64) -> Result<HashMap<i64, i64>> {
+    let mut added: HashMap<i64, i64> = HashMap::new();
+    let mut keys: HashSet<(i64, &'static str, i64)> = HashSet::with_capacity(points.len());
+    // Jobs are held, so one that has no points has none until these are written.
+    let (new, others): (Vec<PointRow>, Vec<PointRow>) =
+        points.into_iter().partition(|row| keys.insert((row.job, row.split, row.place)) && before(row.job) == 0);
+    for (rows, are_new) in [(new, true), (others, false)] {
+        if rows.is_empty() {
+            continue;
+        }
+        for row in &rows {
+            *added.entry(row.job).or_default() += 1;
+        }
+        // Where some were there already, which is rare, all are counted.
+        if bulk::insert_points(tx, &rows, are_new).await? < rows.len() as u64 {
+            let jobs: BTreeSet<i64> = rows.iter().map(|row| row.job).collect();
+            let counts: Vec<(i64, i64)> =
+                sqlx::query_as(sql!("count_points")).bind(json(&jobs)).fetch_all(&mut **tx).await?;
+            added.extend(counts.into_iter().map(|(job, points)| (job, points - before(job))));
         }
     }
-    for row in extreme {
-        let inserted = sqlx::query(sql!("insert_point"))
-            .bind(row.job)
-            .bind(i64::from(row.attempt))
-            .bind(row.split)
-            .bind(i64::from(row.place))
-            .bind(row.alpha.0)
-            // NULL where it is not a number, in every store.
-            .bind(Some(row.loss.0).filter(|loss| !loss.is_nan()))
-            .bind(row.accuracy.0)
-            .bind(row.count)
-            .bind(worker.0)
-            .execute(&mut **tx)
-            .await?;
-        *stored.entry(row.job).or_default() += i64::try_from(inserted.rows_affected()).unwrap_or_default();
-    }
-    let counts: Vec<CountRow> = stored
-        .into_iter()
-        .filter(|(_, points)| *points > 0)
-        .map(|(job, points)| CountRow { job, attempt: attempts.get(&job).copied().unwrap_or_default(), points })
-        .collect();
-    if !counts.is_empty() {
-        sqlx::query(sql!("count_points")).bind(json(&counts)).execute(&mut **tx).await?;
-    }
-    Ok(())
-}
-
-async fn store_measures(tx: &mut Tx, measures: Vec<MeasureRow>, worker: WorkerId) -> Result<()> {
-    let (plain, extreme): (Vec<MeasureRow>, Vec<MeasureRow>) =
-        measures.into_iter().partition(|row| reads_exactly(row.value.0));
-    if !plain.is_empty() {
-        sqlx::query(sql!("insert_measures")).bind(json(&plain)).bind(worker.0).execute(&mut **tx).await?;
-    }
-    for row in extreme {
-        sqlx::query(sql!("insert_measure"))
-            .bind(row.job)
-            .bind(i64::from(row.attempt))
-            .bind(row.split)
-            .bind(row.name)
-            .bind(row.value.0)
-            .bind(worker.0)
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn store_epochs(tx: &mut Tx, epochs: Vec<EpochRow>) -> Result<()> {
-    let is_plain =
-        |row: &EpochRow| [row.loss, row.accuracy, row.learning_rate, row.seconds].iter().all(|x| reads_exactly(x.0));
-    let (plain, extreme): (Vec<EpochRow>, Vec<EpochRow>) = epochs.into_iter().partition(is_plain);
-    if !plain.is_empty() {
-        sqlx::query(sql!("upsert_epochs")).bind(json(&plain)).execute(&mut **tx).await?;
-    }
-    for row in extreme {
-        sqlx::query(sql!("upsert_epoch"))
-            .bind(row.job)
-            .bind(i64::from(row.attempt))
-            .bind(i64::from(row.epoch))
-            .bind(row.split)
-            .bind(row.loss.0)
-            .bind(row.accuracy.0)
-            .bind(row.learning_rate.0)
-            .bind(row.seconds.0)
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(())
+    Ok(added)
 }

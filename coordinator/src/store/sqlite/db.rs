@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use super::beats::Beats;
 use super::group::Group;
 pub(super) use super::group::Tx;
+use super::report::Reports;
+use super::specs::Specs;
 use crate::store::{Result, Terms};
 
 /// A connection.
@@ -25,11 +27,6 @@ macro_rules! sql {
 }
 pub(super) use sql;
 
-/// Has jobs stay as they are until the transaction ends: the write lock does.
-pub(super) async fn keep_jobs(_: &mut Tx, _: &str) -> Result<()> {
-    std::future::ready(Ok(())).await
-}
-
 /// Plans here do not depend on how large tables are.
 pub(super) async fn look_up_by_key(_: &mut Tx) -> Result<()> {
     std::future::ready(Ok(())).await
@@ -40,15 +37,9 @@ pub(super) async fn plan_freely(_: &mut Tx, _: u64) -> Result<()> {
     std::future::ready(Ok(())).await
 }
 
-/// Has jobs that a sweep shares with others stay as they are, likewise.
+/// Has jobs that a sweep shares with others stay as they are until the transaction ends: the write lock does.
 pub(super) async fn keep_shared_jobs(_: &mut Tx, _: i64) -> Result<()> {
     std::future::ready(Ok(())).await
-}
-
-/// Whether a number survives the way through JSON. Its decimal digits are read with less than full precision where they
-/// need a large power of ten, and what is not finite is not read at all; such a number is bound as it is.
-pub(super) fn reads_exactly(number: f64) -> bool {
-    number == 0.0 || (1e-12..1e15).contains(&number.abs())
 }
 
 /// An open database; shared by the tasks that work on it.
@@ -61,6 +52,8 @@ pub(super) struct Db {
     /// Those who write over it.
     pub(super) group: Arc<Group>,
     pub(super) beats: Beats,
+    pub(super) reports: Reports,
+    pub(super) specs: Specs,
     /// Connections with `query_only` on.
     pub(super) readers: SqlitePool,
     pub(super) changed: watch::Sender<u64>,

@@ -6,6 +6,7 @@
 
 #[path = "../sql/beats.rs"]
 mod beats;
+mod bulk;
 #[path = "../sql/change.rs"]
 mod change;
 #[path = "../sql/claim.rs"]
@@ -29,6 +30,8 @@ mod report;
 mod rows;
 #[path = "../sql/scheduling.rs"]
 mod scheduling;
+#[path = "../sql/specs.rs"]
+mod specs;
 #[path = "../sql/store.rs"]
 mod store;
 #[path = "../sql/submit.rs"]
@@ -39,6 +42,8 @@ mod sweeps;
 mod takeover;
 #[cfg(test)]
 mod tests;
+#[path = "../sql/together.rs"]
+mod together;
 #[path = "../sql/tokens.rs"]
 mod tokens;
 #[path = "../sql/workers.rs"]

@@ -8,9 +8,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
-use super::beats::Beats;
+use super::beats::beats;
 use super::db::{Db, sql};
 use super::group::Group;
+use super::report::reports;
+use super::specs::Specs;
 use crate::store::failure::sqlite_code;
 use crate::store::{Result, StoreError, Terms};
 
@@ -55,7 +57,10 @@ pub(super) async fn open(path: &Path, terms: Terms) -> Result<Db> {
         group: Group::new(writer.clone()),
         writer,
         readers,
-        beats: Beats::default(),
+        beats: beats(),
+        // One connection writes.
+        reports: reports(1),
+        specs: Specs::default(),
         changed: watch::Sender::new(0),
         work: watch::Sender::new(0),
         stops: watch::Sender::new(0),

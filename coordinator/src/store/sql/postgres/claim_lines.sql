@@ -1,6 +1,6 @@
 -- Worker $1 leases the oldest lines of run $2 in sweep $6 that are due at $3, until $4, at most $5, each of which costs at
 -- most $7 and did not fail lately on $8 (JSON array of worker ids); what others are leasing right now is passed over.
--- Index: jobs_queue_of_run.
+-- A moment is checked once, not for each job. Index: jobs_queue_of_run.
 WITH picked AS MATERIALIZED (
     SELECT j.id
     FROM jobs AS j
@@ -20,7 +20,8 @@ WITH picked AS MATERIALIZED (
 
 UPDATE jobs
 SET
-    state = 'leased', attempt = attempt + 1, worker = $1, started_at = $3, expires_at = $4, fraction = 0, progress = ''
+    state = 'leased', attempt = attempt + 1, worker = $1, started_at = (SELECT $3::moment),
+    expires_at = (SELECT $4::moment), fraction = 0, progress = ''
 FROM picked
 WHERE jobs.id = picked.id
-RETURNING jobs.id, jobs.attempt, jobs.run;
+RETURNING jobs.id AS job, jobs.attempt, jobs.run, jobs.line, jobs.points;

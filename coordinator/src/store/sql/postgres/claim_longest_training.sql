@@ -25,4 +25,4 @@ SET
     state = 'leased', attempt = attempt + 1, worker = $1, started_at = $2, expires_at = $3, fraction = 0, progress = ''
 FROM picked
 WHERE jobs.id = picked.id
-RETURNING jobs.id, jobs.attempt, jobs.run;
+RETURNING jobs.id AS job, jobs.attempt, jobs.run, jobs.line, jobs.points;

@@ -28,7 +28,7 @@ FROM (
         INNER JOIN job_needs AS n ON n.run = t.run
         WHERE t.id = $1 AND t.state = 'done'
     ) AS need
-    WHERE NOT EXISTS (SELECT 1 FROM checkpoints AS c WHERE c.run = need.run AND c.tag = need.tag)
+    WHERE (SELECT c.tag FROM checkpoints AS c WHERE c.run = need.run AND c.tag = need.tag) IS NULL
     ORDER BY need.job, need.tag
 ) AS lack
 INNER JOIN runs AS r ON r.id = lack.run

@@ -1,9 +1,12 @@
--- Numbers of whole lines, where the attempt holds its job: $1 JSON array of {job, attempt, split (empty for none), name,
--- value}, $2 worker. One that is there stays as it is. Index: primary keys of jobs and measures.
+-- Numbers of whole lines, where the attempt holds its job: $1 to $6 arrays of job, attempt, split (empty for none), name, value,
+-- worker. One that is there stays as it is. Index: primary keys of jobs and measures.
+-- Jobs are looked up one by one (LATERAL): whatever the planner thinks of how many are leased, it would not read them all.
 -- What is leased has an end: `state = 'leased'` would offer the index of all leases, which are many in a large cluster.
 INSERT INTO measures (job, split, name, value, worker)
-SELECT j.id, v.split, v.name, v.value, $2
-FROM json_to_recordset($1::json) AS v (split text, name text, value double precision, job bigint, attempt bigint)
-INNER JOIN jobs AS j ON j.id = v.job
-WHERE j.attempt = v.attempt AND j.expires_at IS NOT NULL
+SELECT v.job, v.split, v.name, v.value, v.worker
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::double precision[], $6::bigint[])
+    AS v (job, attempt, split, name, value, worker)
+CROSS JOIN LATERAL (
+    SELECT h.id FROM jobs AS h WHERE h.id = v.job AND h.attempt = v.attempt AND h.expires_at IS NOT NULL LIMIT 1
+) AS j
 ON CONFLICT (job, split, name) DO NOTHING;

@@ -1,21 +1,14 @@
--- Points, where the attempt holds its job: $1 JSON array of {job, attempt, split, place, alpha, loss, accuracy, count},
--- $2 worker. One that is there stays as it is; what is not a number is NULL. Index: primary keys of jobs and points.
+-- Points, where the attempt holds its job: $1 to $9 arrays of job, attempt, split, place, alpha, loss, accuracy, count, worker.
+-- One that is there stays as it is. Index: primary keys of jobs and points.
+-- Jobs are looked up one by one (LATERAL): whatever the planner thinks of how many are leased, it would not read them all.
 -- What is leased has an end: `state = 'leased'` would offer the index of all leases, which are many in a large cluster.
 INSERT INTO points (job, split, place, alpha, loss, accuracy, count, worker)
-SELECT
-    j.id,
-    v.split,
-    v.place,
-    v.alpha,
-    nullif(v.loss, 'NaN'),
-    v.accuracy,
-    v.count,
-    $2
-FROM json_to_recordset($1::json) AS v (
-    job bigint, attempt bigint, split text, place bigint,
-    alpha double precision, loss double precision, accuracy double precision, count bigint
-)
-INNER JOIN jobs AS j ON j.id = v.job
-WHERE j.attempt = v.attempt AND j.expires_at IS NOT NULL
-ON CONFLICT (job, split, place) DO NOTHING
-RETURNING job;
+SELECT v.job, v.split, v.place, v.alpha, v.loss, v.accuracy, v.count, v.worker
+FROM unnest(
+    $1::bigint[], $2::bigint[], $3::text[], $4::bigint[],
+    $5::double precision[], $6::double precision[], $7::double precision[], $8::bigint[], $9::bigint[]
+) AS v (job, attempt, split, place, alpha, loss, accuracy, count, worker)
+CROSS JOIN LATERAL (
+    SELECT h.id FROM jobs AS h WHERE h.id = v.job AND h.attempt = v.attempt AND h.expires_at IS NOT NULL LIMIT 1
+) AS j
+ON CONFLICT (job, split, place) DO NOTHING;

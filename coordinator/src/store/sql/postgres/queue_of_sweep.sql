@@ -9,7 +9,9 @@ SELECT
     (
         SELECT count(*)
         FROM workers AS w
-        WHERE w.sweep = s.id AND EXISTS (SELECT 1 FROM jobs AS j WHERE j.worker = w.id AND j.state = 'leased')
+        -- Worker by worker: a plan made while few are at work would compare each of them with each leased job.
+        CROSS JOIN LATERAL (SELECT j.id FROM jobs AS j WHERE j.worker = w.id AND j.state = 'leased' LIMIT 1) AS held
+        WHERE w.sweep = s.id
     ) AS workers
 FROM sweeps AS s
 WHERE s.id = $1 AND s.cancelled_at IS NULL;

@@ -5,4 +5,5 @@ SET ready = TRUE
 WHERE
     id IN (SELECT sj.job FROM sweep_jobs AS sj INNER JOIN job_needs AS n ON n.job = sj.job WHERE sj.sweep = $1)
     AND NOT ready
-    AND NOT EXISTS (SELECT 1 FROM _job_sources AS s WHERE s.job = jobs.id AND s.state <> 'done');
+    -- A plain subquery is asked job by job; NOT EXISTS would be joined with the sources of all jobs that there are.
+    AND (SELECT s.source FROM _job_sources AS s WHERE s.job = jobs.id AND s.state <> 'done' LIMIT 1) IS NULL;

@@ -1,6 +1,7 @@
 -- Attempt $2 of job $1 was the last: the job failed at $3 with $4, of class $5. Index: primary key.
+-- What is leased has an end: `state = 'leased'` would offer the index of all leases, which are many in a large cluster.
 UPDATE jobs
 SET
     state = 'failed', finished_at = $3, failures = failures + 1, error = $4, error_class = $5, expires_at = NULL,
     fraction = 0, progress = ''
-WHERE id = $1 AND attempt = $2 AND state = 'leased';
+WHERE id = $1 AND attempt = $2 AND expires_at IS NOT NULL;

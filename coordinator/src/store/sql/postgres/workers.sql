@@ -1,5 +1,19 @@
--- All workers with the jobs that they hold: live, draining, quarantined, gone; then by name.
--- Indexes: jobs_leased, job_errors_of_worker.
+-- Workers with the jobs that they hold: those that are there, and of those that are gone the $1 that came last; or, unless it is
+-- NULL, $2 alone. Live, draining, quarantined, gone; then by name.
+-- Indexes: workers_there, primary key, jobs_leased, job_errors_of_worker.
+WITH shown (id) AS (
+    SELECT t.id
+    FROM workers AS t
+    WHERE t.state <> 'gone' AND $2::bigint IS NULL
+    UNION ALL
+    SELECT past.id
+    FROM (SELECT g.id FROM workers AS g WHERE g.state = 'gone' AND $2::bigint IS NULL ORDER BY g.id DESC LIMIT $1) AS past
+    UNION ALL
+    SELECT o.id
+    FROM workers AS o
+    WHERE o.id = $2::bigint
+)
+
 SELECT
     w.id,
     w.name,
@@ -28,7 +42,8 @@ SELECT
         INNER JOIN jobs AS j ON j.id = e.job
         WHERE e.worker = w.id AND e.class = 'machine' AND e.at > coalesce(w.succeeded_at, '')
     ) AS failures
-FROM workers AS w
+FROM shown
+INNER JOIN workers AS w ON w.id = shown.id
 ORDER BY
     CASE
         WHEN w.state = 'gone' THEN 3

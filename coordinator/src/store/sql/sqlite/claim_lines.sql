@@ -1,22 +1,6 @@
--- Worker ?1 leases the oldest lines of run ?2 in sweep ?6 that are due at ?3, until ?4, at most ?5, each of which costs at
--- most ?7 and did not fail lately on ?8 (JSON array of worker ids). Index: jobs_queue_of_run.
+-- Worker ?2 leases the lines in ?1 (JSON array of ids), which are queued, at ?3 until ?4. Counted by count_claims.
+-- Index: primary key.
 UPDATE jobs
 SET
-    state = 'leased', attempt = attempt + 1, worker = ?1, started_at = ?3, expires_at = ?4, fraction = 0, progress = ''
-WHERE
-    id IN (
-        SELECT j.id
-        FROM jobs AS j
-        WHERE
-            j.run = ?2
-            AND j.sweep = ?6
-            AND j.kind = 'line'
-            AND j.state = 'queued'
-            AND j.ready = 1
-            AND j.due_at <= ?3
-            AND j.cost <= ?7
-            AND NOT (j.failures > 0 AND j.worker IN (SELECT v.value FROM json_each(?8) AS v))
-        ORDER BY j.id
-        LIMIT ?5
-    )
-RETURNING id, attempt, run;
+    state = 'leased', attempt = attempt + 1, worker = ?2, started_at = ?3, expires_at = ?4, fraction = 0, progress = ''
+WHERE id IN (SELECT v.value FROM json_each(?1) AS v) AND state = 'queued';

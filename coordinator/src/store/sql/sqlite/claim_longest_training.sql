@@ -22,4 +22,4 @@ WHERE
         ORDER BY j.cost DESC, j.id
         LIMIT 1
     )
-RETURNING id, attempt, run;
+RETURNING id AS job, attempt, run, line, points;

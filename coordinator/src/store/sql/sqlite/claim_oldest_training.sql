@@ -25,4 +25,4 @@ WHERE
         ORDER BY j.id
         LIMIT 1
     )
-RETURNING id, attempt, run;
+RETURNING id AS job, attempt, run, line, points;

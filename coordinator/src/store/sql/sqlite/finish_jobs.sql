@@ -1,13 +1,14 @@
--- Attempts in ?1 (JSON array of {job, attempt, seconds, threads}) are complete at ?2, where all their points are stored.
--- Index: primary key of jobs.
+-- Attempts that hold their job have so many points in all, and are complete, at the moment that follows the rows, if none is
+-- missing. Counted by count_advances. Index: primary key of jobs.
+WITH v (job, attempt, points, seconds, threads) AS (VALUES (?, ?, ?, ?, ?))
+
 UPDATE jobs
 SET
-    state = 'done', finished_at = ?2, seconds = v.value ->> 'seconds', threads = v.value ->> 'threads',
+    points = v.points, state = 'done', seconds = v.seconds, threads = v.threads, finished_at = ?,
     expires_at = NULL, fraction = 1, progress = '', lost = 0, error = NULL, error_class = NULL
-FROM json_each(?1) AS v
+FROM v
 WHERE
-    jobs.id = v.value ->> 'job'
-    AND jobs.attempt = v.value ->> 'attempt'
+    jobs.id = v.job
+    AND jobs.attempt = v.attempt
     AND jobs.state = 'leased'
-    AND jobs.points >= jobs.points_expected
-RETURNING jobs.id;
+    AND jobs.points_expected <= v.points;

@@ -1,8 +1,10 @@
--- Numbers of whole lines, where the attempt holds its job: ?1 JSON array of {job, attempt, split (empty for none), name,
--- value}, ?2 worker. One that is there stays as it is. Index: primary keys of jobs and measures.
+-- Numbers of whole lines, where the attempt holds its job (split is empty for none); one that is there stays as it is.
+-- Index: primary keys of jobs and measures.
+WITH v (job, attempt, split, name, value, worker) AS (VALUES (?, ?, ?, ?, ?, ?))
+
 INSERT INTO measures (job, split, name, value, worker)
-SELECT j.id, v.value ->> 'split', v.value ->> 'name', v.value ->> 'value', ?2
-FROM json_each(?1) AS v
-CROSS JOIN jobs AS j ON j.id = v.value ->> 'job'
-WHERE j.attempt = v.value ->> 'attempt' AND j.state = 'leased'
+SELECT j.id, v.split, v.name, v.value, v.worker
+FROM v
+CROSS JOIN jobs AS j ON j.id = v.job
+WHERE j.attempt = v.attempt AND j.state = 'leased'
 ON CONFLICT (job, split, name) DO NOTHING;

@@ -1,17 +1,9 @@
--- Points, where the attempt holds its job: ?1 JSON array of {job, attempt, split, place, alpha, loss, accuracy, count},
--- ?2 worker. One that is there stays as it is. Index: primary keys of jobs and points.
+-- Points, where the attempt holds its job; one that is there stays as it is. Index: primary keys of jobs and points.
+WITH v (job, attempt, split, place, alpha, loss, accuracy, count, worker) AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
+
 INSERT INTO points (job, split, place, alpha, loss, accuracy, count, worker)
-SELECT
-    j.id,
-    v.value ->> 'split',
-    v.value ->> 'place',
-    v.value ->> 'alpha',
-    v.value ->> 'loss',
-    v.value ->> 'accuracy',
-    v.value ->> 'count',
-    ?2
-FROM json_each(?1) AS v
-CROSS JOIN jobs AS j ON j.id = v.value ->> 'job'
-WHERE j.attempt = v.value ->> 'attempt' AND j.state = 'leased'
-ON CONFLICT (job, split, place) DO NOTHING
-RETURNING job;
+SELECT j.id, v.split, v.place, v.alpha, v.loss, v.accuracy, v.count, v.worker
+FROM v
+CROSS JOIN jobs AS j ON j.id = v.job
+WHERE j.attempt = v.attempt AND j.state = 'leased'
+ON CONFLICT (job, split, place) DO NOTHING;
