@@ -31,7 +31,7 @@ pub(super) async fn is_complete(tx: &mut Tx, job: JobId, line: &LineSpec) -> Res
     Ok(complete(line, curve.into_iter().map(|(place, (alpha, _))| (place, alpha))))
 }
 
-/// Jobs that are done will have no further points.
+/// Jobs that are about to be done will have no further points.
 pub(super) async fn expect_stored_points(tx: &mut Tx, jobs: &[i64]) -> Result<()> {
     if !jobs.is_empty() {
         sqlx::query(sql!("expect_stored_points")).bind(json(&jobs)).execute(&mut **tx).await?;

@@ -234,9 +234,8 @@ impl Report {
                 _ => {}
             }
         }
-        let finished = self.finish(&lines.iter().map(|(_, done)| done).collect::<Vec<_>>()).await?;
-        refined.retain(|job| finished.contains(job));
         refine::expect_stored_points(&mut self.tx, &refined).await?;
+        let finished = self.finish(&lines.iter().map(|(_, done)| done).collect::<Vec<_>>()).await?;
         for (place, done) in lines {
             if !finished.contains(&done.job) {
                 let message = "not complete: some of its points are not stored".to_owned();

@@ -10,5 +10,5 @@ WHERE
     jobs.id = v.job
     AND jobs.attempt = v.attempt
     AND jobs.expires_at IS NOT NULL
-    AND jobs.points >= jobs.points_expected
+    AND jobs.points = jobs.points_expected
 RETURNING jobs.id;

@@ -9,5 +9,5 @@ WHERE
     jobs.id = v.value ->> 'job'
     AND jobs.attempt = v.value ->> 'attempt'
     AND jobs.state = 'leased'
-    AND jobs.points >= jobs.points_expected
+    AND jobs.points = jobs.points_expected
 RETURNING jobs.id;
