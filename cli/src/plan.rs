@@ -75,7 +75,7 @@ fn words(plan: &pb::PlanResponse) -> String {
         text,
         "{} with {}: {} done, {} to take, which means {} evaluated",
         counted(u64::from(plan.probe_jobs), "line"),
-        points(plan.points, plan),
+        points(plan),
         plan.probe_jobs_done,
         grouped(u64::from(to_probe)),
         counted(plan.probe_images, "image"),
@@ -94,8 +94,8 @@ fn words(plan: &pb::PlanResponse) -> String {
 }
 
 /// `100 points`, and how many more the plan allows where grids are refined.
-pub fn points(points: u64, plan: &pb::PlanResponse) -> String {
-    let points = counted(points, "point");
+pub fn points(plan: &pb::PlanResponse) -> String {
+    let points = counted(plan.points, "point");
     match plan.further_points {
         0 => points,
         further => format!("{points} and at most {} further", grouped(further)),

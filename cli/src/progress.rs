@@ -108,8 +108,8 @@ impl Meter {
         let under_way: f64 = self.activity.iter().map(|a| a.fraction).sum();
         let to_train = first.train_jobs.saturating_sub(first.train_done) as f64;
         let trained = part(latest.train_done.saturating_sub(first.train_done) as f64 + under_way, to_train);
-        // Lines that were refined have more points than was expected of them.
-        let to_probe = first.points_expected.max(latest.points_expected).saturating_sub(first.points) as f64;
+        // Lines whose grids are refined may have fewer points than was expected.
+        let to_probe = latest.points_expected.saturating_sub(first.points) as f64;
         let probed = part(latest.points.saturating_sub(first.points) as f64, to_probe);
         let (mut train_cost, mut probe_cost) =
             (TRAINING_COST * self.work.training_images as f64, self.work.probe_images as f64);

@@ -173,7 +173,7 @@ async fn begin(
     }
     let (name, id) = (&sweep.name, &sweep.sweep_id);
     let (runs, lines) = (counted(sweep.runs, "run"), counted(u64::from(plan.probe_jobs), "line"));
-    let points = points(sweep.points_expected, &plan);
+    let points = points(&plan);
     output.note(&format!("sweep {name} ({id}): {runs}, {lines}, {points}; {} jobs to do", left(&sweep)));
     if sweep.state == "paused" {
         output.warning(&format!("{name} is paused: nothing begins until `transect resume {name}`"));

@@ -212,6 +212,11 @@ impl LineSpec {
         self.refine.map_or(0, |refine| u64::from(refine.budget) * self.splits.len() as u64)
     }
 
+    /// The most points that measuring it may give.
+    pub fn most_points(&self) -> u64 {
+        self.points() + self.further_points()
+    }
+
     /// True when it is measured on `split`.
     pub fn has_split(&self, split: Split) -> bool {
         self.splits.contains(&split)

@@ -11,16 +11,32 @@ ALTER TABLE lines
 ADD COLUMN family text GENERATED ALWAYS AS (md5((spec::jsonb - 'alphas' - 'refine')::text)) STORED;
 CREATE INDEX lines_of_family ON lines (family);
 
--- How many points a refined line has is known when it is done. The end of its job has counted it in the same rows before.
+-- How many points a refined line has is known when it is done. Counted as all else, in the shard of the server process.
 CREATE FUNCTION count_expected_points() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE sweep_totals AS t
-    SET points_expected = t.points_expected + new.points_expected - old.points_expected
+    INSERT INTO sweep_totals AS t (
+        sweep, kind, model, shard, jobs, queued, leased, done, failed, cancelled, points, points_expected,
+        cost_left, cost_done, seconds
+    )
+    SELECT
+        sj.sweep,
+        new.kind,
+        r.model,
+        1 + pg_backend_pid() % 64,
+        0, 0, 0, 0, 0, 0, 0,
+        new.points_expected - old.points_expected,
+        0, 0, 0
+    FROM sweep_jobs AS sj
+    INNER JOIN runs AS r ON r.id = new.run
     WHERE
-        t.sweep IN (SELECT sj.sweep FROM sweep_jobs AS sj WHERE sj.job = new.id)
-        AND t.kind = new.kind
-        AND t.model = (SELECT r.model FROM runs AS r WHERE r.id = new.run)
-        AND t.shard = 1 + pg_backend_pid() % 64;
+        sj.job = new.id
+        AND EXISTS (
+            SELECT 1 FROM sweep_totals AS f
+            WHERE f.sweep = sj.sweep AND f.kind = new.kind AND f.model = r.model AND f.shard = 0
+        )
+    ORDER BY sj.sweep
+    ON CONFLICT (sweep, kind, model, shard) DO UPDATE
+    SET points_expected = t.points_expected + excluded.points_expected;
     RETURN NULL;
 END;
 $$;

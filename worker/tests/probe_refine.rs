@@ -117,7 +117,7 @@ fn whole(evaluate: refine::Evaluate, lines: &[LineTask]) -> Found {
 
 #[test]
 fn further_alphas_gather_where_the_curve_bends_on_every_split_alike() {
-    let lines = [line("fc1", within(20, 0.02)), line("all", None), line("fc2", within(200, 0.02))];
+    let lines = [line("fc1", within(10, 0.02)), line("all", None), line("fc2", within(200, 0.02))];
     let found = whole(&mut formula_evaluator(cliff), &lines);
     assert_eq!(found.alphas(1, Split::Train), GRID, "a line that asks for no more");
     for (number, place) in [(0, 0.3), (2, 0.8)] {
@@ -135,7 +135,7 @@ fn further_alphas_gather_where_the_curve_bends_on_every_split_alike() {
             "the end is last"
         );
     }
-    assert_eq!(found.alphas(0, Split::Test).len(), 25, "the budget is used up");
+    assert_eq!(found.alphas(0, Split::Test).len(), 15, "the budget is used up");
     assert!(found.number(2, "refine-error").unwrap() <= 0.02);
     assert_eq!(found.number(1, "refine-points"), None);
 }

@@ -125,18 +125,18 @@ fn finish(state: &mut State, id: i64, worker: i64, seconds: f64, now: Timestamp)
             return Err((RefusalReason::Invalid, message));
         }
     }
-    if job.points_counted < job.points_expected && !state.has(Bug::DoneWithoutPoints) {
-        return Err((RefusalReason::Invalid, "not complete: some of its points are not stored".to_owned()));
-    }
     if let Some(line) = job.line.as_ref().map(|line| &line.spec).filter(|line| line.refine.is_some()) {
         let points = job.points.values().map(|(point, _)| ((point.split, point.index), point.alpha));
         complete(line, points).map_err(|message| (RefusalReason::Invalid, message))?;
+        let job = state.job_mut(id);
+        job.points_expected = job.points_counted;
+    }
+    let job = state.job(id);
+    if job.points_counted < job.points_expected && !state.has(Bug::DoneWithoutPoints) {
+        return Err((RefusalReason::Invalid, "not complete: some of its points are not stored".to_owned()));
     }
     state.step(id, JobEvent::Finish);
     let job = state.job_mut(id);
-    if job.line.as_ref().is_some_and(|line| line.spec.refine.is_some()) {
-        job.points_expected = job.points_counted;
-    }
     (job.finished_at, job.expires_at, job.seconds) = (Some(now), None, Some(seconds));
     (job.fraction, job.lost, job.error, job.error_class) = (1.0, 0, None, None);
     job.progress.clear();

@@ -148,7 +148,7 @@ fn add_imported(state: &mut State, run: i64, spec: &RunSpec) -> Result<()> {
 fn job(run: i64, line: Option<Arc<Line>>, cost: f64, now: Timestamp) -> JobRow {
     JobRow {
         run,
-        points_expected: line.as_ref().map_or(0, |line| line.spec.points()),
+        points_expected: line.as_ref().map_or(0, |line| line.spec.most_points()),
         line,
         state: JobState::Queued,
         is_ready: true,

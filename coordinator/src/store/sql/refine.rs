@@ -41,7 +41,7 @@ pub(super) async fn lacking(tx: &mut Tx, jobs: &BTreeMap<i64, Arc<LineSpec>>) ->
     Ok(jobs.iter().filter_map(lacks).collect())
 }
 
-/// Jobs that are done will have no further points.
+/// Jobs that are about to be done will have no further points.
 pub(super) async fn expect_stored_points(tx: &mut Tx, jobs: &[i64]) -> Result<()> {
     if !jobs.is_empty() {
         sqlx::query(sql!("expect_stored_points")).bind(json(&jobs)).execute(&mut **tx).await?;

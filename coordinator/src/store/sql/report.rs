@@ -296,8 +296,9 @@ impl Report<'_> {
         }
         let refined = self.refined(rows, places);
         let mut lacking = refine::lacking(&mut self.tx, &refined).await?;
-        // Lines that are done are counted with their end, and come last.
-        let mut done = vec![];
+        // Lines that are done are counted with their end, and come last; those that are refined have got their points before,
+        // which then are all that is expected of them.
+        let (mut done, mut complete) = (vec![], vec![]);
         for &place in places {
             let row = rows[place].1;
             let Some(job) = self.jobs.get(&row.job.job) else { continue };
@@ -314,10 +315,15 @@ impl Report<'_> {
             };
             if let Some(message) = lacks {
                 self.refused.push((place, (RefusalReason::Invalid, message)));
-            } else {
-                let added = added.remove(&id).unwrap_or(0);
-                done.push((self.worker(rows[place]), job.done(row.job, added, seconds, threads)));
+                continue;
             }
+            let added = if refined.contains_key(&id) {
+                complete.push(id);
+                0
+            } else {
+                added.remove(&id).unwrap_or(0)
+            };
+            done.push((self.worker(rows[place]), job.done(row.job, added, seconds, threads)));
         }
         let further = |(job, points): (&i64, &i64)| {
             let held = self.jobs.get(&JobId(*job)).filter(|_| *points > 0)?;
@@ -328,6 +334,7 @@ impl Report<'_> {
         if !further.is_empty() {
             all_written(further.len(), add_points(&mut self.tx, &further).await?)?;
         }
+        refine::expect_stored_points(&mut self.tx, &complete).await?;
         for &place in places {
             let (worker, row) = (self.worker(rows[place]), rows[place].1);
             let job = self.jobs.get(&row.job.job).expect("a job that is not there was refused");
@@ -343,10 +350,7 @@ impl Report<'_> {
                 _ => {}
             }
         }
-        self.finish(JobKind::Line, &done).await?;
-        let refined: Vec<i64> =
-            done.iter().map(|(_, row)| row.of.job).filter(|job| refined.contains_key(job)).collect();
-        refine::expect_stored_points(&mut self.tx, &refined).await
+        self.finish(JobKind::Line, &done).await
     }
 
     /// Those of the jobs that are said to be done whose grids are refined.

@@ -88,7 +88,7 @@ impl RunLines<'_> {
             run: self.run.digest.as_str(),
             line: digest.as_str(),
             waits: line.needs().is_some(),
-            points: line.points(),
+            points: line.most_points(),
             cost: line_cost(&self.run.spec.data, line, self.parameters),
             position: self.position + place,
         }

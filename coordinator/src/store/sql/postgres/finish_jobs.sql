@@ -12,7 +12,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::double precision[], $5
 CROSS JOIN LATERAL (
     SELECT h.id
     FROM jobs AS h
-    WHERE h.id = v.job AND h.attempt = v.attempt AND h.expires_at IS NOT NULL AND h.points_expected <= v.points
+    WHERE h.id = v.job AND h.attempt = v.attempt AND h.expires_at IS NOT NULL AND h.points_expected = v.points
     LIMIT 1
 ) AS held
 WHERE jobs.id = held.id;

@@ -11,4 +11,4 @@ WHERE
     jobs.id = v.job
     AND jobs.attempt = v.attempt
     AND jobs.state = 'leased'
-    AND jobs.points_expected <= v.points;
+    AND jobs.points_expected = v.points;
