@@ -39,7 +39,7 @@ pub struct Lines {
     /// Images at a time, where batch norm normalises by batches and for the plain evaluator
     #[arg(long, default_value_t = 500)]
     batch_size: u32,
-    /// group or plain
+    /// group (on a GPU the same as stacked), stacked or plain
     #[arg(long, default_value = "group")]
     evaluator: Evaluator,
     /// train or test

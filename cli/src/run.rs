@@ -50,8 +50,8 @@ pub struct RunArgs {
     /// Device of the workers: cpu, cuda:0, or several with commas between, taken in turn
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_delimiter = ',')]
     device: Vec<String>,
-    /// What measures lines: group, or plain to check its results
-    #[arg(long, value_name = "NAME", default_value = "group", value_parser = ["group", "plain"])]
+    /// What measures lines: group (stacked on a GPU), or plain to check its results
+    #[arg(long, value_name = "NAME", default_value = "group", value_parser = ["group", "stacked", "plain"])]
     evaluator: String,
     /// Folder that holds the data sets, each in a folder of its name; HOME/data without it
     #[arg(long, value_name = "DIR", env = "TRANSECT_DATA")]

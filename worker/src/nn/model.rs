@@ -88,6 +88,11 @@ impl Model {
         self.device
     }
 
+    /// For each node the node that reads its value last; `usize::MAX` for one that none reads.
+    pub(crate) fn last_use(&self) -> &[usize] {
+        &self.last_use
+    }
+
     /// The logits [N, classes] of `x` [N, C, H, W] under `theta` [P] and `buffers` [B], all f32.
     ///
     /// Differentiable in `theta` (and `x`) unless gradients are off; `buffers` must not require gradients.
@@ -157,7 +162,7 @@ impl Model {
     }
 
     /// Views of a batch-norm layer's running mean and variance.
-    fn running(&self, layer: usize, buffers: &Tensor) -> [Tensor; 2] {
+    pub(crate) fn running(&self, layer: usize, buffers: &Tensor) -> [Tensor; 2] {
         let own = &self.description.buffers[self.layer(layer).buffers.clone()];
         // Not `split_with_sizes`: libtorch refuses to write to one of several views made at once.
         [0, 1].map(|i| buffers.narrow(0, own[i].offset as i64, own[i].len as i64))

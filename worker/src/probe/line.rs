@@ -92,9 +92,15 @@ impl Line {
         [[&theta.from, &buffers.from], [&theta.to, &buffers.to], [&theta.held, &buffers.held]]
     }
 
-    /// Ranges of theta and of the buffers that move.
-    pub(super) fn moving(&self) -> (&[Range<usize>], &[Range<usize>]) {
-        (&self.theta.ranges, &self.buffers.ranges)
+    /// For each parameter of `model` whether it moves, and for each layer whether its running statistics do.
+    pub(super) fn moving(&self, model: &Description) -> (Vec<bool>, Vec<bool>) {
+        let within = |ranges: &[Range<usize>], place: usize| ranges.iter().any(|range| range.contains(&place));
+        let parameters = model.parameters.iter().map(|p| within(&self.theta.ranges, p.offset)).collect();
+        let statistics = model.layers.iter().map(|layer| {
+            let first = layer.buffers.clone().next();
+            first.is_some_and(|first| within(&self.buffers.ranges, model.buffers[first].offset))
+        });
+        (parameters, statistics.collect())
     }
 
     /// How far its ends lie apart, before the direction is normalised: `distance`, and `distance-relative` and `cosine`

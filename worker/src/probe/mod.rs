@@ -17,6 +17,7 @@ mod line;
 mod measures;
 pub mod plain;
 pub mod refine;
+pub mod stacked;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -34,8 +35,7 @@ use crate::sources::{SourceError, Sources};
 
 pub use align::align;
 pub use ends::Ends;
-pub use evaluator::Evaluator;
-pub use group::measure;
+pub use evaluator::{Evaluator, measure};
 pub use line::Line;
 pub use measures::{MeasureName, Measured};
 

@@ -29,36 +29,46 @@ pub fn measure(
 ) -> Result<(), ProbeError> {
     // Restores the mode when dropped, also by a panic.
     let _no_grad = tch::no_grad_guard();
-    let Subject { model, data, .. } = *subject;
     let resolved = resolve(subject, lines)?;
     for (number, (task, line)) in lines.iter().zip(&resolved).enumerate() {
-        let spec = &task.spec;
-        let mut along: Vec<(Split, Along)> =
-            spec.splits.iter().map(|&split| (split, Along::new(spec, split))).collect();
-        for (index, alpha) in (0u32..).zip(task.alphas()) {
-            let is_on_grid = (index as usize) < spec.alphas.len();
-            let is_missing = |split| !task.done.contains(&(split, index));
-            let mut state = None;
-            for (split, along) in
-                along.iter_mut().filter(|(split, along)| is_missing(*split) || (is_on_grid && along.wants(alpha)))
-            {
-                let state = state.get_or_insert_with(|| state_at(model, data, spec, line, alpha));
-                let (score, logits, labels) = evaluate(model, data, spec, *split, state);
-                if is_on_grid && along.wants(alpha) {
-                    along.add(alpha, &score, &logits, &labels);
-                }
-                if is_missing(*split) {
-                    let (split, Score { loss, accuracy, count }) = (*split, score);
-                    emit(Finding::Point(Point { line: number, split, index, alpha, loss, accuracy, count }))?;
-                }
-            }
-        }
-        for measured in line.apart().iter().copied().chain(along.iter().flat_map(|(_, along)| along.measured())) {
-            emit(Finding::Measure { line: number, measured })?;
-        }
-        emit(Finding::End { line: number })?;
+        measure_line(subject, number, task, line, emit)?;
     }
     Ok(())
+}
+
+/// Measures line `number` of a group. Call it with gradients off.
+pub(super) fn measure_line(
+    subject: &Subject,
+    number: usize,
+    task: &LineTask,
+    line: &Line,
+    emit: &mut dyn FnMut(Finding) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let Subject { model, data, .. } = *subject;
+    let spec = &task.spec;
+    let mut along: Vec<(Split, Along)> = spec.splits.iter().map(|&split| (split, Along::new(spec, split))).collect();
+    for (index, alpha) in (0u32..).zip(task.alphas()) {
+        let is_on_grid = (index as usize) < spec.alphas.len();
+        let is_missing = |split| !task.done.contains(&(split, index));
+        let mut state = None;
+        for (split, along) in
+            along.iter_mut().filter(|(split, along)| is_missing(*split) || (is_on_grid && along.wants(alpha)))
+        {
+            let state = state.get_or_insert_with(|| state_at(model, data, spec, line, alpha));
+            let (score, logits, labels) = evaluate(model, data, spec, *split, state);
+            if is_on_grid && along.wants(alpha) {
+                along.add(alpha, &score, &logits, &labels);
+            }
+            if is_missing(*split) {
+                let (split, Score { loss, accuracy, count }) = (*split, score);
+                emit(Finding::Point(Point { line: number, split, index, alpha, loss, accuracy, count }))?;
+            }
+        }
+    }
+    for measured in line.apart().iter().copied().chain(along.iter().flat_map(|(_, along)| along.measured())) {
+        emit(Finding::Measure { line: number, measured })?;
+    }
+    emit(Finding::End { line: number })
 }
 
 /// Theta, buffers and the use of batch norm at a point.
@@ -106,7 +116,7 @@ fn images(data: &Data, spec: &LineSpec, split: Split) -> usize {
 }
 
 /// They in batches of the line's size; the last takes what is left.
-fn batches(data: &Data, spec: &LineSpec, split: Split) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn batches(data: &Data, spec: &LineSpec, split: Split) -> impl Iterator<Item = Range<usize>> {
     let (images, size) = (images(data, spec, split), spec.batch_size as usize);
     (0..images).step_by(size).map(move |start| start..images.min(start + size))
 }

@@ -11,7 +11,7 @@
 //! processor's vectors.
 
 mod compute;
-mod network;
+pub(super) mod network;
 mod pass;
 mod plan;
 mod prepared;

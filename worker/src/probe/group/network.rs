@@ -275,6 +275,11 @@ fn act(activation: Activation) -> Option<Act> {
     }
 }
 
+/// Shape of every node's value, of one image.
+pub(in crate::probe) fn shapes(model: &Description) -> Vec<Shape> {
+    values(model).into_iter().map(|(shape, _)| shape).collect()
+}
+
 /// Shape and meaning of every node's value.
 fn values(model: &Description) -> Vec<(Shape, Meaning)> {
     let mut values: Vec<(Shape, Meaning)> = Vec::with_capacity(model.nodes.len());

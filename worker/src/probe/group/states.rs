@@ -94,13 +94,8 @@ impl<'m> Courses<'m> {
         };
         let courses = lines.iter().map(|line| {
             let [from, to, held] = line.states().map(&mut end);
-            let (theta, buffers) = line.moving();
-            let within = |ranges: &[Range<usize>], place: usize| ranges.iter().any(|range| range.contains(&place));
-            let parameters = model.parameters.iter().map(|p| within(theta, p.offset)).collect();
-            let statistics = model.layers.iter().map(|layer| {
-                layer.buffers.clone().next().is_some_and(|first| within(buffers, model.buffers[first].offset))
-            });
-            Course { from, to, held, parameters, statistics: statistics.collect() }
+            let (parameters, statistics) = line.moving(model);
+            Course { from, to, held, parameters, statistics }
         });
         let courses = courses.collect();
         Self { model, ends, courses }

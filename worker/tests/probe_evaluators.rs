@@ -1,10 +1,10 @@
-//! The group evaluator against the plain one: the same points of any network, masks, grids and modes.
+//! The evaluators against the plain one: the same points of any network, masks, grids and modes.
 
 #![allow(clippy::unwrap_used, reason = "what fails to unwrap fails the test")]
 
 mod truth;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use proptest::prelude::*;
 use tch::Device;
@@ -13,9 +13,10 @@ use transect_common::data::Split;
 use transect_common::line::{BatchNorm, LineSpec, Measure, Normalize};
 use transect_common::model::{Description, ModelSpec};
 use transect_common::run::Tag;
+use transect_worker::Stop;
 use transect_worker::data::{Data, Images};
 use transect_worker::nn::Model;
-use transect_worker::probe::{Finding, LineTask, Point, Subject, group, plain};
+use transect_worker::probe::{Evaluator, Finding, LineTask, Point, ProbeError, Subject, stacked};
 use truth::lines::{points, subject};
 use truth::{formula, use_one_thread};
 
@@ -54,33 +55,42 @@ impl World {
         self.model.description()
     }
 
-    fn group(&self, tasks: &[LineTask]) -> Vec<Finding> {
+    fn findings(&self, evaluator: Evaluator, tasks: &[LineTask]) -> Vec<Finding> {
         let mut all = vec![];
-        group::measure(&self.subject(), tasks, &mut |finding| Ok(all.push(finding))).unwrap();
+        evaluator.measure(&self.subject(), tasks, &mut |finding| Ok(all.push(finding))).unwrap();
         all
     }
 
-    fn plain(&self, tasks: &[LineTask]) -> Vec<Finding> {
+    /// What the stacked evaluator finds with so many bytes for its stacks.
+    fn within(&self, budget: usize, tasks: &[LineTask]) -> Vec<Finding> {
         let mut all = vec![];
-        plain::measure(&self.subject(), tasks, &mut |finding| Ok(all.push(finding))).unwrap();
+        stacked::measure_within(budget, &self.subject(), tasks, &mut |finding| Ok(all.push(finding))).unwrap();
         all
     }
 
-    /// Both evaluators' findings of `tasks` must be the same, but for rounding and order.
+    /// Every evaluator's findings of `tasks` must be those of the plain one, but for rounding and order.
     fn compare(&self, tasks: &[LineTask]) -> Result<(), String> {
-        let (ours, plain) = (self.group(tasks), self.plain(tasks));
+        let plain = self.findings(Evaluator::Plain, tasks);
+        for evaluator in [Evaluator::Group, Evaluator::Stacked] {
+            let ours = self.findings(evaluator, tasks);
+            self.same(tasks, &ours, &plain).map_err(|error| format!("{}: {error}", evaluator.name()))?;
+        }
+        Ok(())
+    }
+
+    fn same(&self, tasks: &[LineTask], ours: &[Finding], plain: &[Finding]) -> Result<(), String> {
         if ours.len() != plain.len() {
             return Err(format!("{} findings for {}", ours.len(), plain.len()));
         }
         let by_name: HashMap<_, _> =
-            points(ours.clone()).into_iter().map(|p| ((p.line, p.split, p.index), p)).collect();
-        for truth in points(plain.clone()) {
+            points(ours.to_vec()).into_iter().map(|p| ((p.line, p.split, p.index), p)).collect();
+        for truth in points(plain.to_vec()) {
             let what = format!("{} {:?} {truth:?}", self.description().architecture, tasks[truth.line].spec);
             let ours = by_name.get(&(truth.line, truth.split, truth.index)).ok_or(format!("missing: {what}"))?;
             same(ours, &truth).map_err(|error| format!("{error}: {ours:?} for {what}"))?;
         }
         for line in 0..tasks.len() {
-            let [ours, truth] = [&ours, &plain].map(|findings| truth::lines::measures(findings, line));
+            let [ours, truth] = [ours, plain].map(|findings| truth::lines::measures(findings, line));
             for (ours, truth) in ours.iter().zip(&truth) {
                 let is_near = (ours.value - truth.value).abs() <= 1e-4 * truth.value.abs().max(0.1);
                 if (ours.name, ours.split) != (truth.name, truth.split) || !is_near {
@@ -169,6 +179,66 @@ fn every_architecture_and_every_mode_gives_the_plain_evaluators_points() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What is found of `tasks` in the order in which it is found, without numbers.
+fn order(findings: &[Finding]) -> Vec<String> {
+    let name = |finding: &Finding| match finding {
+        Finding::Point(point) => format!("{} {} {}", point.line, point.index, point.split),
+        Finding::Measure { line, measured } => format!("{line} {:?} {:?}", measured.name, measured.split),
+        Finding::End { line } => format!("{line} end"),
+    };
+    findings.iter().map(name).collect()
+}
+
+#[test]
+fn stacks_as_small_as_memory_demands_give_the_same_points() {
+    for (model, input) in [ARCHITECTURES[3], ARCHITECTURES[6], ARCHITECTURES[15]] {
+        let world = World::new(model, input, 5, 9);
+        let tasks = every_line(world.description(), &[0.0, 0.3, 0.5, 0.7, 1.0, 1.2], BatchNorm::Interpolate);
+        let tasks: Vec<LineTask> = tasks.into_iter().rev().step_by(5).collect();
+        let whole = world.within(usize::MAX, &tasks);
+        for budget in [0, 100_000, 1_000_000] {
+            let outcome = world.same(&tasks, &world.within(budget, &tasks), &whole);
+            assert!(outcome.is_ok(), "{model} within {budget} bytes: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_are_not_stacked_stand_among_those_that_are_in_the_plain_order() {
+    let world = World::new(r#"{"architecture": "resnet20", "width": 4}"#, [3, 8, 8], 3, 9);
+    let grid = [-0.5, 0.0, 0.5, 1.0];
+    let mut tasks: Vec<LineTask> = MODES.iter().map(|&mode| task("layer1.0.conv1", &grid, mode)).collect();
+    let mut partly = task("fc", &grid, BatchNorm::Interpolate);
+    partly.done = HashSet::from([(Split::Train, 1), (Split::Train, 2), (Split::Test, 2), (Split::Test, 4)]);
+    partly.further = vec![0.25, 0.75];
+    let mut whole = task("all", &grid, BatchNorm::Interpolate);
+    whole.spec.measures = BTreeSet::from([Measure::GaussLength, Measure::Ensemble]);
+    let mut backwards = task("all", &grid, BatchNorm::Interpolate);
+    backwards.spec.splits.reverse();
+    backwards.spec.subset = Some(5);
+    let done = {
+        let mut done = task("fc", &grid, BatchNorm::Interpolate);
+        done.done = (0..4).flat_map(|index| Split::ALL.map(|split| (split, index))).collect();
+        done
+    };
+    tasks.extend([partly, whole, backwards, done]);
+    let [stacked, plain] = [Evaluator::Stacked, Evaluator::Plain].map(|one| world.findings(one, &tasks));
+    assert_eq!(order(&stacked), order(&plain));
+    world.same(&tasks, &stacked, &plain).unwrap();
+}
+
+#[test]
+fn the_stacked_evaluator_stops_when_asked_to() {
+    let world = World::new(ARCHITECTURES[3].0, ARCHITECTURES[3].1, 3, 9);
+    let tasks = every_line(world.description(), &[0.0, 0.5, 1.0], BatchNorm::Interpolate);
+    let mut seen = 0;
+    let outcome = stacked::measure(&world.subject(), &tasks, &mut |_| {
+        seen += 1;
+        if seen < 9 { Ok(()) } else { Err(Stop) }
+    });
+    assert_eq!((outcome, seen), (Err(ProbeError::Stopped(Stop)), 9));
+}
+
 /// Bits of every loss and accuracy, by line, split and index.
 fn bits(points: &[Point]) -> BTreeMap<(usize, &'static str, u32), [u64; 2]> {
     points.iter().map(|p| ((p.line, p.split.name(), p.index), [p.loss.to_bits(), p.accuracy.to_bits()])).collect()
@@ -180,12 +250,16 @@ fn bytes_depend_neither_on_threads_nor_on_what_else_is_measured() {
         let world = World::new(model, input, 77, 40);
         for batch_norm in MODES {
             let tasks = every_line(world.description(), &[-0.5, 0.0, 0.25, 0.75, 1.0], batch_norm);
-            let all = bits(&points(world.group(&tasks)));
+            let all = bits(&points(world.findings(Evaluator::Group, &tasks)));
             tch::set_num_threads(3);
-            assert_eq!(bits(&points(world.group(&tasks))), all, "{model} {batch_norm:?}: three threads");
+            assert_eq!(
+                bits(&points(world.findings(Evaluator::Group, &tasks))),
+                all,
+                "{model} {batch_norm:?}: three threads"
+            );
             use_one_thread();
             for (number, task) in tasks.iter().enumerate() {
-                let alone = points(world.group(std::slice::from_ref(task)));
+                let alone = points(world.findings(Evaluator::Group, std::slice::from_ref(task)));
                 for ((_, split, index), own) in bits(&alone) {
                     assert_eq!(all[&(number, split, index)], own, "{model} {:?} {split} {index}", task.spec.mask);
                 }
@@ -194,7 +268,7 @@ fn bytes_depend_neither_on_threads_nor_on_what_else_is_measured() {
             for (number, task) in resumed.iter_mut().enumerate() {
                 task.done = (0..5).filter(|i| (i + number as u32) % 3 > 0).map(|i| (Split::Test, i)).collect();
             }
-            let rest = points(world.group(&resumed));
+            let rest = points(world.findings(Evaluator::Group, &resumed));
             assert!(rest.iter().all(|p| !resumed[p.line].done.contains(&(p.split, p.index))));
             assert_eq!(rest.len(), resumed.iter().map(|task| 10 - task.done.len()).sum::<usize>());
             for (place, own) in bits(&rest) {
@@ -210,7 +284,7 @@ fn every_line_comes_to_its_end_once_with_its_measures_before() {
     let mut tasks = every_line(world.description(), &[0.0, 0.5, 1.0], BatchNorm::Interpolate);
     tasks[1].spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
     tasks[2].done = [Split::Train, Split::Test].into_iter().flat_map(|s| (0..3).map(move |i| (s, i))).collect();
-    let findings = world.group(&tasks);
+    let findings = world.findings(Evaluator::Group, &tasks);
     for line in 0..tasks.len() {
         let own = |finding: &Finding| match finding {
             Finding::Point(point) => point.line == line,
