@@ -168,7 +168,10 @@ fn a_coordinator_that_takes_no_snapshots_hinders_nothing() {
 #[test]
 fn lines_of_a_worker_that_is_killed_go_on_at_the_next_point() {
     let run = tiny_run(1, 1);
-    let (fake, mut worker, checkpoints) = trained(&run);
+    let (fake, worker, checkpoints) = trained(&run);
+    drop(worker);
+    // The plain evaluator hands out each point as it is measured; the other all of these together.
+    let mut worker = Worker::start_with(&fake.url(), &["--evaluator", "plain"]);
     let fine = || {
         let mut spec = line("all");
         spec.alphas = (0..400).map(|i| f64::from(i) / 399.0).collect();
@@ -188,7 +191,7 @@ fn lines_of_a_worker_that_is_killed_go_on_at_the_next_point() {
         .iter()
         .map(|point| PointKey { split: point.split.clone(), index: point.index, ..PointKey::default() })
         .collect();
-    let _worker = Worker::start(&fake.url());
+    let _worker = Worker::start_with(&fake.url(), &["--evaluator", "plain"]);
     fake.give(lease);
     fake.wait_done(3);
     let sorted = |job| {

@@ -208,7 +208,7 @@ fn lines_that_are_not_stacked_stand_among_those_that_are_in_the_plain_order() {
     let world = World::new(r#"{"architecture": "resnet20", "width": 4}"#, [3, 8, 8], 3, 9);
     let grid = [-0.5, 0.0, 0.5, 1.0];
     let mut tasks: Vec<LineTask> = MODES.iter().map(|&mode| task("layer1.0.conv1", &grid, mode)).collect();
-    let mut partly = task("fc", &grid, BatchNorm::Interpolate);
+    let mut partly = task("linear", &grid, BatchNorm::Interpolate);
     partly.done = HashSet::from([(Split::Train, 1), (Split::Train, 2), (Split::Test, 2), (Split::Test, 4)]);
     partly.further = vec![0.25, 0.75];
     let mut whole = task("all", &grid, BatchNorm::Interpolate);
@@ -217,7 +217,7 @@ fn lines_that_are_not_stacked_stand_among_those_that_are_in_the_plain_order() {
     backwards.spec.splits.reverse();
     backwards.spec.subset = Some(5);
     let done = {
-        let mut done = task("fc", &grid, BatchNorm::Interpolate);
+        let mut done = task("linear", &grid, BatchNorm::Interpolate);
         done.done = (0..4).flat_map(|index| Split::ALL.map(|split| (split, index))).collect();
         done
     };

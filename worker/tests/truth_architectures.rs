@@ -139,7 +139,7 @@ fn dropout_is_of_training_steps_alone_and_differs_from_step_to_step() {
             &case.model.parameters(&case.theta),
             &case.buffers,
             &case.x,
-            Noise { seed, step },
+            Pass { noise: Noise { seed, step }, precision: Precision::Float32 },
         ))
     };
     assert_eq!(trained(&without, 1, 1), evaluated(&without, Norm::Train));
