@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::{Bench, need_worker, tiny_mnist, tiny_sweep};
 
-const RUN: [&str; 7] = ["run", "x.toml", "--data", "data", "--workers", "1", "--no-plots"];
+// The plain evaluator hands out each point as it is measured, so there is something to interrupt.
+const RUN: [&str; 9] = ["run", "x.toml", "--data", "data", "--workers", "1", "--no-plots", "--evaluator", "plain"];
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One run with one line, whose points take long enough to be interrupted between: images are evaluated one by one.
