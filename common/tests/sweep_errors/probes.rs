@@ -128,14 +128,14 @@ fn refinement_has_a_budget_and_a_tolerance() {
             "{ budget = 0, tolerance = 0 }",
             &[
                 "7:64: probe.alphas.refine.budget: must be from 1 to 10,000, found 0",
-                "7:79: probe.alphas.refine.tolerance: must be above 0, found 0",
+                "7:79: probe.alphas.refine.tolerance: must be above 0 and finite, found 0",
             ],
         ),
         (
             "{ budget = 10001, tolerance = inf }",
             &[
                 "7:64: probe.alphas.refine.budget: must be from 1 to 10,000, found 10001",
-                "7:83: probe.alphas.refine.tolerance: must be above 0, found inf",
+                "7:83: probe.alphas.refine.tolerance: must be above 0 and finite, found inf",
             ],
         ),
         (
