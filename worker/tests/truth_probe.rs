@@ -1,4 +1,4 @@
-//! What holds of the line probe for any small network, mask and grid; and what it does with work it cannot do.
+//! What holds of the plain evaluator, the specification, for any small network, mask and grid; and what it does with work it cannot do.
 
 #![allow(clippy::unwrap_used, reason = "what fails to unwrap fails the test")]
 #![expect(clippy::float_cmp, reason = "the same computation gives the same numbers")]
@@ -19,9 +19,9 @@ use transect_common::run::{InitScheme, InitSpec, LayerStart, Source, Tag};
 use transect_worker::Stop;
 use transect_worker::data::{Data, Images};
 use transect_worker::nn::{Model, Norm, Score, Tally};
-use transect_worker::probe::{Finding, LineTask, MeasureName, Point, ProbeError, Subject, measure};
+use transect_worker::probe::{Evaluator, Finding, LineTask, MeasureName, Point, ProbeError, Subject, plain::measure};
 use transect_worker::train::initial;
-use truth::lines::{findings, measures, points, subject};
+use truth::lines::{findings_of, measures, points, subject};
 use truth::{described, formula, use_one_thread};
 
 const BATCH: usize = 4;
@@ -59,7 +59,7 @@ impl World {
     }
 
     fn points(&self, task: LineTask) -> Vec<Point> {
-        points(findings(&self.subject(), &[task]))
+        points(findings_of(Evaluator::Plain, &self.subject(), &[task]))
     }
 
     fn refusal(&self, task: &LineTask) -> ProbeError {
@@ -162,7 +162,7 @@ fn what_is_held_does_not_move() {
 fn points_come_line_by_line_along_alpha_and_done_ones_are_skipped() {
     let world = World::mlp(vec![6], 1);
     let mut lines = [task("all", &[0.0, 0.5, 1.0]), task("fc1", &[0.0, 1.0])];
-    let all = points(findings(&world.subject(), &lines));
+    let all = points(findings_of(Evaluator::Plain, &world.subject(), &lines));
     let key = |p: &Point| (p.line, p.index, p.split);
     let expected: Vec<_> = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
         .into_iter()
@@ -170,7 +170,7 @@ fn points_come_line_by_line_along_alpha_and_done_ones_are_skipped() {
         .collect();
     assert_eq!(all.iter().map(key).collect::<Vec<_>>(), expected);
     lines[0].done = HashSet::from([(Split::Train, 0), (Split::Test, 0), (Split::Train, 1)]);
-    let rest = points(findings(&world.subject(), &lines));
+    let rest = points(findings_of(Evaluator::Plain, &world.subject(), &lines));
     assert_eq!(rest, all[3..], "a line that goes on gives the same points");
 }
 
@@ -249,7 +249,7 @@ fn a_line_can_end_at_what_the_runs_scheme_draws_with_another_seed() {
     let mut task = task("all", &[0.0, 1.0]);
     task.spec.elsewhere = Some(Elsewhere::Init { seed: 7 });
     task.spec.hold = "to".parse().unwrap();
-    let points = points(findings(&Subject { init: &init, ..world.subject() }, &[task]));
+    let points = points(findings_of(Evaluator::Plain, &Subject { init: &init, ..world.subject() }, &[task]));
     assert_eq!(points[1].loss, world.direct(&world.ends[&Tag::init()], Split::Test, 5).loss);
     assert_eq!(points[3].loss, world.direct(&drawn, Split::Test, 5).loss);
 }
@@ -276,16 +276,16 @@ fn a_line_that_goes_on_has_the_measures_of_one_that_did_not_stop() {
     let world = World::mlp(vec![6], 1);
     let mut whole = task("all", &[-0.5, 0.0, 0.5, 1.0]);
     whole.spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
-    let all = findings(&world.subject(), &[whole.clone()]);
+    let all = findings_of(Evaluator::Plain, &world.subject(), &[whole.clone()]);
     assert_eq!(measures(&all, 0).len(), 3 + 2 * 5);
     assert_eq!(all.last(), Some(&Finding::End { line: 0 }), "the end comes last");
     let mut rest = whole.clone();
     rest.done = HashSet::from([(Split::Train, 0), (Split::Test, 0), (Split::Train, 1), (Split::Test, 2)]);
-    let measured = findings(&world.subject(), &[rest]);
+    let measured = findings_of(Evaluator::Plain, &world.subject(), &[rest]);
     assert_eq!(measures(&measured, 0), measures(&all, 0));
     assert_eq!(points(measured).len(), 4);
     whole.done = [0, 1, 2, 3].into_iter().flat_map(|i| [(Split::Train, i), (Split::Test, i)]).collect();
-    let measured = findings(&world.subject(), &[whole]);
+    let measured = findings_of(Evaluator::Plain, &world.subject(), &[whole]);
     assert_eq!(measures(&measured, 0), measures(&all, 0), "also when only they are missing");
     assert_eq!(points(measured), []);
 }
@@ -296,7 +296,8 @@ fn a_line_through_infinity_has_no_measures_of_its_logits() {
     world.ends.get_mut(&Tag::last()).unwrap().theta.iter_mut().for_each(|v| *v *= 1e30);
     let mut task = task("all", &[0.0, 0.5, 1.0]);
     task.spec.measures = [Measure::GaussLength, Measure::Ensemble].into();
-    let names: Vec<MeasureName> = measures(&findings(&world.subject(), &[task]), 0).iter().map(|m| m.name).collect();
+    let names: Vec<MeasureName> =
+        measures(&findings_of(Evaluator::Plain, &world.subject(), &[task]), 0).iter().map(|m| m.name).collect();
     assert_eq!(names, [MeasureName::Distance, MeasureName::DistanceRelative, MeasureName::Cosine]);
 }
 

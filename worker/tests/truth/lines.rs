@@ -11,7 +11,7 @@ use transect_common::line::{BatchNorm, Elsewhere, LineSpec, Measure, Normalize};
 use transect_common::run::{InitSpec, Tag};
 use transect_worker::data::Data;
 use transect_worker::nn::Model;
-use transect_worker::probe::{Finding, LineTask, Measured as Measurement, Point, Subject, measure};
+use transect_worker::probe::{Evaluator, Finding, LineTask, Measured as Measurement, Point, Subject};
 use transect_worker::sources::Sources;
 
 /// Lines of one model on one grid.
@@ -136,14 +136,20 @@ pub fn subject<'s>(model: &'s Model, data: &'s Data, checkpoints: &'s BTreeMap<T
     Subject { model, data, init: &INIT, checkpoints, sources: &SOURCES }
 }
 
-/// All that is found of `tasks`, as emitted.
+/// All that is found of `tasks`, as emitted, by the evaluator that is used.
 pub fn findings(subject: &Subject, tasks: &[LineTask]) -> Vec<Finding> {
+    findings_of(Evaluator::default(), subject, tasks)
+}
+
+/// The same by a certain one.
+pub fn findings_of(evaluator: Evaluator, subject: &Subject, tasks: &[LineTask]) -> Vec<Finding> {
     let mut findings = vec![];
-    measure(subject, tasks, &mut |finding| {
-        findings.push(finding);
-        Ok(())
-    })
-    .unwrap();
+    evaluator
+        .measure(subject, tasks, &mut |finding| {
+            findings.push(finding);
+            Ok(())
+        })
+        .unwrap();
     findings
 }
 
