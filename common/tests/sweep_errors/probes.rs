@@ -142,7 +142,7 @@ fn refinement_has_a_budget_and_a_tolerance() {
             "{ budget = 1.5, tolerance = \"small\" }",
             &[
                 "7:64: probe.alphas.refine.budget: must be a whole number, found 1.5",
-                "7:81: probe.alphas.refine.tolerance: must be a number, found \"small\"",
+                "7:81: probe.alphas.refine.tolerance: must be a number, found the string \"small\"",
             ],
         ),
         (
