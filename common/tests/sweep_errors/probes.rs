@@ -148,6 +148,7 @@ fn refinement_has_a_budget_and_a_tolerance() {
         (
             "{ bugdet = 20, tolerance = 0.01 }",
             &[
+                "7:53: probe.alphas.refine.budget: missing; it must be a whole number",
                 "7:55: probe.alphas.refine.bugdet: unknown setting; did you mean `budget`? [probe.alphas.refine] has: budget, tolerance",
             ],
         ),
@@ -168,7 +169,12 @@ fn refinement_has_a_budget_and_a_tolerance() {
                     "7:44: probe.alphas.refin: unknown key of a grid; did you mean `refine`? a grid is written { start = 0, stop = 1, count = 25 }",
                 ],
             ),
-            ("refine = { budget = 2, tolerance = 1 }", &["7:1: probe.refine: ?"]),
+            (
+                "refine = { budget = 2, tolerance = 1 }",
+                &[
+                    "7:1: probe.refine: unknown setting; did you mean `probe.alphas.refine`? [probe] has: kind, name, from, to, hold, alphas, layers, splits, batch_norm, subset, batch_size, align, normalize, measures",
+                ],
+            ),
         ],
     );
 }
