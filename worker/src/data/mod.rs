@@ -223,6 +223,14 @@ impl Data {
         (self.normalised(&pixels), part.labels.narrow(0, start, len))
     }
 
+    /// The classes of a range, i64 [n].
+    ///
+    /// # Panics
+    /// When the range goes beyond the split.
+    pub fn labels(&self, split: Split, range: Range<usize>) -> Tensor {
+        self.part(split).labels.narrow(0, range.start as i64, range.len() as i64)
+    }
+
     /// The images at `indices` (i64 [n], on the data's device), likewise.
     ///
     /// # Panics
@@ -237,7 +245,8 @@ impl Data {
     /// another device.
     pub fn gather(&self, split: Split) -> Option<Gather> {
         let part = self.part(split);
-        let every_byte = Tensor::arange(256, (Kind::Uint8, self.device())).view([1, 1, 16, 16]);
+        let bytes = Tensor::arange(256, (Kind::Uint8, self.device())).view([1, 1, 16, 16]);
+        let every_byte = bytes.repeat([1, self.shape[0].into(), 1, 1]);
         let is_here = part.pixels.device() == Device::Cpu;
         is_here.then(|| Gather::new(part, &self.normalised(&every_byte), [&self.mean, &self.std], self.shape))
     }

@@ -227,7 +227,7 @@ impl<'e> Evaluator<'e> {
             pass(plan, images, size, self.threads, reduce, |scores| {
                 sums.iter_mut().zip(scores).for_each(|(sum, scores)| sum.add(scores));
             });
-            let labels = images.data.batch(split, 0..images.count).1;
+            let labels = images.data.labels(split, 0..images.count);
             for (state, sums) in states.iter().zip(sums) {
                 progress.measured(*state, split, sums, &labels, emit)?;
             }
