@@ -62,7 +62,11 @@ impl World {
     /// What the stacked evaluator finds with so many bytes for its stacks.
     fn within(&self, budget: usize, tasks: &[LineTask]) -> Vec<Finding> {
         let mut all = vec![];
-        stacked::measure_within(budget, &self.subject(), tasks, &mut |finding| Ok(all.push(finding))).unwrap();
+        stacked::measure_within(budget, &self.subject(), tasks, &mut |finding| {
+            all.push(finding);
+            Ok(())
+        })
+        .unwrap();
         all
     }
 
@@ -87,12 +91,12 @@ impl World {
             let ours = by_name.get(&(truth.line, truth.split, truth.index)).ok_or(format!("missing: {what}"))?;
             same(ours, &truth).map_err(|error| format!("{error}: {ours:?} for {what}"))?;
         }
-        for line in 0..tasks.len() {
+        for (line, task) in tasks.iter().enumerate() {
             let [ours, truth] = [ours, plain].map(|findings| truth::lines::measures(findings, line));
             for (ours, truth) in ours.iter().zip(&truth) {
                 let is_near = (ours.value - truth.value).abs() <= 1e-4 * truth.value.abs().max(0.1);
                 if (ours.name, ours.split) != (truth.name, truth.split) || !is_near {
-                    return Err(format!("{ours:?} for {truth:?} of {:?}", tasks[line].spec));
+                    return Err(format!("{ours:?} for {truth:?} of {:?}", task.spec));
                 }
             }
             if ours.len() != truth.len() {
@@ -260,7 +264,8 @@ fn bytes_depend_neither_on_threads_nor_on_what_else_is_measured() {
             }
             let mut resumed = tasks.clone();
             for (number, task) in resumed.iter_mut().enumerate() {
-                task.done = (0..5).filter(|i| (i + number as u32) % 3 > 0).map(|i| (Split::Test, i)).collect();
+                task.done =
+                    (0..5).filter(|i| !(i + number as u32).is_multiple_of(3)).map(|i| (Split::Test, i)).collect();
             }
             let rest = points(world.findings(Evaluator::Group, &resumed));
             assert!(rest.iter().all(|p| !resumed[p.line].done.contains(&(p.split, p.index))));

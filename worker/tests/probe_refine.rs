@@ -54,6 +54,7 @@ fn line(mask: &str, refine: Option<Refine>) -> LineTask {
     LineTask::new(spec)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as a line's specification has it")]
 const fn within(budget: u32, tolerance: f64) -> Option<Refine> {
     Some(Refine { budget, tolerance })
 }
@@ -129,11 +130,7 @@ fn further_alphas_gather_where_the_curve_bends_on_every_split_alike() {
         assert_eq!(found.number(number, "refine-points"), Some(alphas.len() as f64));
         let uniform = found.number(number, "refine-uniform").unwrap();
         assert!(uniform > 1.5 * alphas.len() as f64, "{} alphas instead of {uniform}", alphas.len());
-        assert_eq!(
-            found.rest.iter().filter(|(line, _)| *line == number).next_back(),
-            Some(&(number, None)),
-            "the end is last"
-        );
+        assert_eq!(found.rest.iter().rfind(|(line, _)| *line == number), Some(&(number, None)), "the end is last");
     }
     assert_eq!(found.alphas(0, Split::Test).len(), 15, "the budget is used up");
     assert!(found.number(2, "refine-error").unwrap() <= 0.02);

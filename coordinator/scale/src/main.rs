@@ -110,7 +110,7 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match &args.alone {
         Some(Alone::Throughput(wanted)) => {
-            return throughput::measure(wanted, folder(wanted.folder.as_deref())?.path()).await;
+            return Box::pin(throughput::measure(wanted, folder(wanted.folder.as_deref())?.path())).await;
         }
         Some(Alone::Copy(wanted)) => return throughput::copy(wanted, folder(wanted.folder.as_deref())?.path()).await,
         None => {}

@@ -100,6 +100,7 @@ impl Cache {
     }
 
     /// Ends the loan of the file at `lent`.
+    #[allow(clippy::unused_self, reason = "only the cache that lent a file ends its loan")]
     pub fn release(&self, lent: &Path) {
         if let Err(error) = remove_if_there(lent) {
             tracing::warn!(%error, path = %lent.display(), "a file in the scratch folder cannot be removed");

@@ -192,7 +192,9 @@ pub fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
     let mean_of = |power: Option<&[f64]>| {
         let mut sums = vec![0.0; channels];
         add_up(x, power, &mut sums);
-        sums.iter_mut().for_each(|sum| *sum /= count);
+        for sum in &mut sums {
+            *sum /= count;
+        }
         sums
     };
     let means = mean_of(None);

@@ -7,6 +7,8 @@
 //! weights) whatever the instruction set, the number of images at a time, the number of threads and the place in a batch.
 //! So results do not depend on how work was cut up. Each kernel is tested against libtorch's operator.
 
+#![allow(clippy::inline_always, reason = "what is not inlined is compiled for the baseline's vectors alone")]
+
 mod blend;
 mod depthwise;
 mod isa;

@@ -12,9 +12,9 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// [N, H, W, C] as libtorch has it.
-fn image(x: &[f32], n: usize, shape: Shape) -> Tensor {
-    let [n, h, w, c] = [n, shape.h, shape.w, shape.c].map(|size| size as i64);
-    Tensor::from_slice(x).view([n, h, w, c]).permute([0, 3, 1, 2])
+fn image(x: &[f32], count: usize, shape: Shape) -> Tensor {
+    let size = [count, shape.h, shape.w, shape.c].map(|length| length as i64);
+    Tensor::from_slice(x).view(size).permute([0, 3, 1, 2])
 }
 
 /// Every number within `tolerance` of libtorch's [N, C, H, W], relative to the largest.
@@ -28,16 +28,24 @@ fn assert_near(ours: &[f32], truth: &Tensor, tolerance: f64) {
 }
 
 /// A convolution of `count` images, its scale, shift, residual and function included, each way that suits it.
-fn check_convolution(count: usize, size: Shape, outputs: usize, side: usize, stride: usize, padding: usize, act: Act) {
-    let over = |size: usize| (size + 2 * padding - side) / stride + 1;
-    let after = Shape { h: over(size.h), w: over(size.w), c: outputs };
-    let x = numbers(count * size.len(), 1);
-    let weights = numbers(outputs * size.c * side * side, 2);
+fn check_convolution(
+    count: usize,
+    before: Shape,
+    outputs: usize,
+    side: usize,
+    stride: usize,
+    padding: usize,
+    act: Act,
+) {
+    let over = |length: usize| (length + 2 * padding - side) / stride + 1;
+    let after = Shape { h: over(before.h), w: over(before.w), c: outputs };
+    let x = numbers(count * before.len(), 1);
+    let weights = numbers(outputs * before.c * side * side, 2);
     let (scale, shift) = (numbers(outputs, 3), numbers(outputs, 4));
     let residual = numbers(count * after.len(), 5);
-    let weight = Tensor::from_slice(&weights).view([outputs, size.c, side, side].map(|n| n as i64));
+    let weight = Tensor::from_slice(&weights).view([outputs, before.c, side, side].map(|n| n as i64));
     let product =
-        image(&x, count, size).conv2d(&weight, None::<&Tensor>, [stride as i64; 2], [padding as i64; 2], [1, 1], 1);
+        image(&x, count, before).conv2d(&weight, None::<&Tensor>, [stride as i64; 2], [padding as i64; 2], [1, 1], 1);
     let per_channel = |values: &[f32]| Tensor::from_slice(values).view([1, -1, 1, 1]);
     let sum = product * per_channel(&scale) + per_channel(&shift) + image(&residual, count, after);
     let truth = match act {
@@ -49,19 +57,20 @@ fn check_convolution(count: usize, size: Shape, outputs: usize, side: usize, str
     let epilogue = Epilogue { scale_and_shift: Some((&scale, &shift)), residual: Some(&residual), act };
     let padded_to = |padded: Shape| {
         let mut out = vec![f32::NAN; count * padded.len()];
-        pad(&x, size, padded, (padding, padding), &mut out);
+        pad(&x, before, padded, (padding, padding), &mut out);
         out
     };
     let mut out = vec![f32::NAN; count * after.len()];
-    let padded = Shape { h: size.h + 2 * padding, w: size.w + 2 * padding, c: size.c };
+    let padded = Shape { h: before.h + 2 * padding, w: before.w + 2 * padding, c: before.c };
     let area = side * side;
-    let packed = Weights::pack(area * size.c, outputs, |k, o| weights[(o * size.c + k % size.c) * area + k / size.c]);
+    let packed =
+        Weights::pack(area * before.c, outputs, |k, o| weights[(o * before.c + k % before.c) * area + k / before.c]);
     super::product(&padded_to(padded), &Rows::windows(padded, side, stride), &packed, &epilogue, &mut out);
     assert_near(&out, &truth, 1e-5);
-    if side == 3 && stride == 1 && size.c.is_multiple_of(8) {
-        let tiles = Tiles::new((after.h, after.w), size.c);
+    if side == 3 && stride == 1 && before.c.is_multiple_of(8) {
+        let tiles = Tiles::new((after.h, after.w), before.c);
         out.fill(f32::NAN);
-        let packed = WinogradWeights::pack(&weights, size.c, outputs);
+        let packed = WinogradWeights::pack(&weights, before.c, outputs);
         winograd(&padded_to(tiles.padded), tiles, &packed, &epilogue, &mut out);
         assert_near(&out, &truth, 1e-5);
     }

@@ -50,7 +50,7 @@ impl WinogradWeights {
 
 /// G g G^T with G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], row by row.
 fn transformed(kernel: &[f32]) -> [f32; 16] {
-    let g = |row: [f64; 3]| [row[0], (row[0] + row[1] + row[2]) / 2.0, (row[0] - row[1] + row[2]) / 2.0, row[2]];
+    let g = |row: [f64; 3]| [row[0], 0.5 * (row[0] + row[1] + row[2]), 0.5 * (row[0] - row[1] + row[2]), row[2]];
     let at = |y: usize, x: usize| f64::from(kernel[3 * y + x]);
     let columns: [[f64; 4]; 3] = std::array::from_fn(|x| g([at(0, x), at(1, x), at(2, x)]));
     let mut result = [0.0; 16];
@@ -147,6 +147,7 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
 /// B^T d B of the 4 x 4 pixels that begin at `x`, for every channel, with B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1].
 /// Place `p`'s channels go to `out[p * stride..]`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "an iterator is not inlined with the caller's vectors")]
 fn transform(x: &[f32], row: usize, channels: usize, out: &mut [f32], stride: usize) {
     for channel in (0..channels).step_by(LANES) {
         let load = |y: usize, p: usize| -> [f32; LANES] {

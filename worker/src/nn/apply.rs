@@ -45,14 +45,14 @@ impl Manner {
 }
 
 /// What `op` makes of its inputs; of an input, what it is given.
-pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, manner: Manner) -> Tensor {
+pub(crate) fn apply(op: Op, inputs: &[Tensor], own: &Own, manner: Manner) -> Tensor {
     let Manner { norm, noise, precision, is_blocked } = manner;
     match op {
         Op::Input => inputs[0].shallow_clone(),
         Op::Flatten => inputs[0].flatten(1, -1),
         Op::Linear { .. } => {
             let (weight, bias) = own.weight_and_bias();
-            multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias))
+            multiplied(precision, [&inputs[0], weight], bias, linear)
         }
         Op::Conv2d { stride, padding, groups, .. } => {
             let (weight, bias) = own.weight_and_bias();
@@ -98,11 +98,15 @@ pub(crate) fn apply(op: Op, inputs: &[Tensor], own: Own, manner: Manner) -> Tens
         }
         Op::Attention { heads, .. } => {
             let (weight, bias) = own.weight_and_bias();
-            let projected = multiplied(precision, [&inputs[0], weight], bias, |x, weight, bias| x.linear(weight, bias));
+            let projected = multiplied(precision, [&inputs[0], weight], bias, linear);
             attention(&projected, heads.into())
         }
         Op::FirstToken => inputs[0].select(1, 0),
     }
+}
+
+fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    x.linear(weight, bias)
 }
 
 /// What `product` makes of an input, a weight and a bias, all taken in a precision; f32.

@@ -139,7 +139,7 @@ impl Model {
                     };
                     let noise = noise.map(|noise| (noise, index));
                     let manner = Manner { norm, noise, precision, is_blocked };
-                    let value = apply(op, &inputs, Own { parameters, running }, manner);
+                    let value = apply(op, &inputs, &Own { parameters, running }, manner);
                     let is_pool = matches!(op, Op::MaxPool2d { .. });
                     if is_pool && self.is_pooled_first[node.inputs[0]] { value.relu() } else { value }
                 }

@@ -45,7 +45,7 @@ fn keep<T>(kept: &Mutex<HashMap<i64, Arc<T>>>, id: i64, spec: &Arc<T>) {
     kept.insert(id, spec.clone());
 }
 
-fn damaged(error: CanonicalError) -> StoreError {
+fn damaged(error: &CanonicalError) -> StoreError {
     StoreError::Damaged(error.to_string())
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn lines(db: &Db, tx: &mut Tx, ids: &BTreeSet<i64>) -> Result<H
         let rows: Vec<(i64, String)> =
             sqlx::query_as(sql!("lines_by_id")).bind(json(&missing)).fetch_all(&mut **tx).await?;
         for (id, text) in rows {
-            let spec = Arc::new(LineSpec::from_canonical(&text).map_err(damaged)?);
+            let spec = Arc::new(LineSpec::from_canonical(&text).map_err(|error| damaged(&error))?);
             let line = Arc::new(Line { text, spec });
             keep(&db.specs.lines, id, &line);
             lines.insert(id, line);
@@ -72,7 +72,7 @@ pub(super) async fn runs(db: &Db, tx: &mut Tx, ids: &BTreeSet<i64>) -> Result<Ha
         let rows: Vec<(i64, String)> =
             sqlx::query_as(sql!("runs_by_id")).bind(json(&missing)).fetch_all(&mut **tx).await?;
         for (id, text) in rows {
-            let spec = Arc::new(RunSpec::from_canonical(&text).map_err(damaged)?);
+            let spec = Arc::new(RunSpec::from_canonical(&text).map_err(|error| damaged(&error))?);
             keep(&db.specs.runs, id, &spec);
             runs.insert(id, spec);
         }

@@ -131,7 +131,7 @@ impl Bench {
         let mut out = self.take(count * unit.middle.len());
         match (how, weights) {
             (Product::Rows { rows, .. }, Packed::Rows(weights)) => {
-                kernel::product(x, rows, weights, epilogue, &mut out)
+                kernel::product(x, rows, weights, epilogue, &mut out);
             }
             (Product::Winograd(tiles), Packed::Winograd(weights)) => {
                 kernel::winograd(x, *tiles, weights, epilogue, &mut out);
@@ -215,26 +215,32 @@ fn by_libtorch(
     let parameters: Vec<Tensor> =
         parameters.iter().map(|(values, shape)| Tensor::from_slice(values).view(shape.as_slice())).collect();
     let own = Own { parameters: &parameters, running: None };
-    let result = apply(op, &inputs, own, Manner::EVALUATION);
+    let result = apply(op, &inputs, &own, Manner::EVALUATION);
     from_tensor(&result, count, unit.after, unit.meaning).copy_data(out, unit.after.len() * count);
 }
 
 /// As libtorch's operators want it.
 fn to_tensor(x: &[f32], count: usize, shape: Shape, meaning: Meaning) -> Tensor {
-    let [n, h, w, c] = [count, shape.h, shape.w, shape.c].map(|size| size as i64);
-    let x = Tensor::from_slice(x).view([n, h, w, c]);
+    let [images, height, width, channels] = sizes(count, shape);
+    let x = Tensor::from_slice(x).view([images, height, width, channels]);
     match meaning {
         Meaning::Image => x.permute([0, 3, 1, 2]).contiguous(),
-        Meaning::Vector => x.permute([0, 3, 1, 2]).reshape([n, -1]),
-        Meaning::Tokens => x.view([n, h, c]),
+        Meaning::Vector => x.permute([0, 3, 1, 2]).reshape([images, -1]),
+        Meaning::Tokens => x.view([images, height, channels]),
     }
 }
 
 /// As the kernels want it.
 fn from_tensor(x: &Tensor, count: usize, shape: Shape, meaning: Meaning) -> Tensor {
-    let [n, h, w, c] = [count, shape.h, shape.w, shape.c].map(|size| size as i64);
     match meaning {
-        Meaning::Image | Meaning::Vector => x.reshape([n, c, h, w]).permute([0, 2, 3, 1]).contiguous(),
+        Meaning::Image | Meaning::Vector => {
+            let [images, height, width, channels] = sizes(count, shape);
+            x.reshape([images, channels, height, width]).permute([0, 2, 3, 1]).contiguous()
+        }
         Meaning::Tokens => x.contiguous(),
     }
+}
+
+fn sizes(count: usize, shape: Shape) -> [i64; 4] {
+    [count, shape.h, shape.w, shape.c].map(|size| size as i64)
 }

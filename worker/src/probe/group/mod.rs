@@ -261,7 +261,9 @@ impl<'e> Evaluator<'e> {
         let reduce = |root: usize, x: &[f32], _: &[i64]| {
             let (mean, mut var) = kernel::moments(x, channels[root]);
             let count = (x.len() / channels[root]) as f64;
-            var.iter_mut().for_each(|var| *var *= count / (count - 1.0));
+            for var in &mut var {
+                *var *= count / (count - 1.0);
+            }
             (mean, var)
         };
         estimates.statistics = channels.iter().map(|&c| (vec![0.0; c], vec![0.0; c])).collect();

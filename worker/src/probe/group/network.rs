@@ -312,13 +312,12 @@ fn values(model: &Description) -> Vec<(Shape, Meaning)> {
                 (square(&over, c), meaning)
             }
             Op::AdaptiveAvgPool { side } => (square(&|_| side as usize, c), meaning),
-            Op::GlobalAvgPool => (Shape { h: 1, w: 1, c }, Meaning::Vector),
+            Op::GlobalAvgPool | Op::FirstToken => (Shape { h: 1, w: 1, c }, Meaning::Vector),
             Op::SubsampleAndPad { pad } => (square(&|size| size.div_ceil(2), c + (pad[0] + pad[1]) as usize), meaning),
             Op::Tokens => (Shape { h: h * w, w: 1, c }, Meaning::Tokens),
             Op::PrependToken { .. } => (Shape { h: h + 1, ..shape }, meaning),
-            Op::Attention { .. } => (shape, meaning),
-            Op::FirstToken => (Shape { h: 1, w: 1, c }, Meaning::Vector),
             Op::Input
+            | Op::Attention { .. }
             | Op::BatchNorm2d { .. }
             | Op::Activate(_)
             | Op::Dropout { .. }

@@ -70,12 +70,16 @@ pub(super) struct Course {
     statistics: Vec<bool>,
 }
 
+fn layers_of(unit: &Unit) -> impl Iterator<Item = usize> + use<> {
+    unit.layer().into_iter().chain(unit.norm.map(|norm| norm.layer))
+}
+
 /// The lines of a group over the ends that they share.
 #[derive(Debug)]
 pub(super) struct Courses<'m> {
     pub(super) model: &'m Description,
     ends: Vec<End>,
-    courses: Vec<Course>,
+    lines: Vec<Course>,
 }
 
 impl<'m> Courses<'m> {
@@ -92,13 +96,13 @@ impl<'m> Courses<'m> {
                 ends.len() - 1
             })
         };
-        let courses = lines.iter().map(|line| {
+        let lines = lines.iter().map(|line| {
             let [from, to, held] = line.states().map(&mut end);
             let (parameters, statistics) = line.moving(model);
             Course { from, to, held, parameters, statistics }
         });
-        let courses = courses.collect();
-        Self { model, ends, courses }
+        let lines = lines.collect();
+        Self { model, ends, lines }
     }
 
     /// For each unit of `network`, whether anything that moves along `line` lies below it, or within it.
@@ -107,25 +111,21 @@ impl<'m> Courses<'m> {
         for unit in &network.units {
             let input = unit.inputs.iter().any(|&input| all[input].result());
             let residual = unit.residual.is_some_and(|residual| all[residual].result());
-            let own = self.layers_of(unit).any(|layer| self.moves(line, layer));
+            let own = layers_of(unit).any(|layer| self.moves(line, layer));
             all.push(Moving { input, residual, own });
         }
         all
     }
 
-    fn layers_of(&self, unit: &Unit) -> impl Iterator<Item = usize> + use<> {
-        unit.layer().into_iter().chain(unit.norm.map(|norm| norm.layer))
-    }
-
     fn moves(&self, line: usize, layer: usize) -> bool {
-        let course = &self.courses[line];
+        let course = &self.lines[line];
         let own = &self.model.layers[layer];
         course.statistics[layer] || own.parameters.clone().any(|parameter| course.parameters[parameter])
     }
 
     /// True where `state` is the end at which its line is held.
     pub(super) fn is_held(&self, state: State) -> bool {
-        let Course { from, to, held, .. } = self.courses[state.line];
+        let Course { from, to, held, .. } = self.lines[state.line];
         state.alpha() == 0.0 && from == held || state.alpha() == 1.0 && to == held
     }
 
@@ -140,7 +140,7 @@ impl<'m> Courses<'m> {
     }
 
     fn version(&self, state: State, moves: impl Fn(&Course) -> bool) -> Version {
-        let course = &self.courses[state.line];
+        let course = &self.lines[state.line];
         let Course { from, to, held, .. } = *course;
         match (moves(course), state.alpha()) {
             (false, _) => Version::End(held),

@@ -140,7 +140,7 @@ impl<'c> Course<'c> {
             match (self.roles[index], node.op.layer()) {
                 (Role::Blend, Some(layer)) => {
                     let at =
-                        |end: &End| apply(node.op, &inputs, own(&self.parameters_at(layer, end)), Manner::EVALUATION);
+                        |end: &End| apply(node.op, &inputs, &own(&self.parameters_at(layer, end)), Manner::EVALUATION);
                     ends.insert(index, [at(&self.from), at(&self.to)]);
                 }
                 _ => values[index] = Some(self.resting(node.op, &inputs).unsqueeze(0)),
@@ -215,7 +215,7 @@ impl<'c> Course<'c> {
             Op::BatchNorm2d { layer, .. } => Some(self.model.running(layer, &self.held.buffers)),
             _ => None,
         };
-        apply(op, inputs, Own { parameters, running }, Manner::EVALUATION)
+        apply(op, inputs, &Own { parameters, running }, Manner::EVALUATION)
     }
 
     /// The parameters of `layer` where those that move are at `end`.
@@ -288,7 +288,7 @@ fn one_by_one(op: Op, x: &Tensor, parameters: &[Tensor], alphas: i64) -> Tensor 
     let at = |alpha: i64| move |stack: &Tensor| stack.select(0, alpha.min(stack.size()[0] - 1));
     let one = |alpha| {
         let parameters: Vec<Tensor> = parameters.iter().map(at(alpha)).collect();
-        apply(op, &[at(alpha)(x)], own(&parameters), Manner::EVALUATION)
+        apply(op, &[at(alpha)(x)], &own(&parameters), Manner::EVALUATION)
     };
     Tensor::stack(&(0..alphas).map(one).collect::<Vec<_>>(), 0)
 }

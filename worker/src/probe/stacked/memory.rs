@@ -127,6 +127,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init, reason = "one stack is one range")]
     fn stacks_are_as_equal_as_can_be_and_no_larger_than_allowed() {
         assert_eq!(stacks(11, 20, 20), (vec![0..11], 20));
         assert_eq!(stacks(11, 10, 20), (vec![0..6, 6..11], 10));
