@@ -30,8 +30,8 @@ macro_rules! each {
 /// Numbers of a vector.
 const WIDE: usize = 8;
 
-/// The coefficients of each channel in `act(first * a + second * b + shift + residual)`, where a and b are a layer's
-/// results with the weights of either end.
+/// The coefficients of each channel in `act(first * a + second * (b - a) + shift + residual)`, where a and b are a layer's
+/// results with the weights of either end. In this form what is equal at both ends is so between them, to the last bit.
 #[derive(Debug, Clone)]
 pub struct Blend {
     /// Each for channels 0, 1, ... again and again.
@@ -88,9 +88,9 @@ fn blend_by<T: Tile<ROWS>, const ROWS: usize>(
         let residual = residual.map(|residual| &residual[place..][..len]);
         match (ends, residual) {
             (Some((b, second)), Some(residual)) => {
-                each!(out, act, |i| a[i].mul_add(first[i], b[i].mul_add(second[i], shift[i])) + residual[i]);
+                each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])) + residual[i]);
             }
-            (Some((b, second)), None) => each!(out, act, |i| a[i].mul_add(first[i], b[i].mul_add(second[i], shift[i]))),
+            (Some((b, second)), None) => each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i]))),
             (None, Some(residual)) => each!(out, act, |i| a[i].mul_add(first[i], shift[i]) + residual[i]),
             (None, None) => each!(out, act, |i| a[i].mul_add(first[i], shift[i])),
         }
@@ -145,11 +145,11 @@ fn blend_and_pool_by<T: Tile<ROWS>, const ROWS: usize>(
                 let ends = b.zip(blend.second.as_deref()).map(|(b, second)| (&b[place], &second[..len]));
                 match (ends, down) {
                     (Some((b, second)), 0) => {
-                        each!(tallest, Act::None, |i| a[i].mul_add(first[i], b[i].mul_add(second[i], shift[i])));
+                        each!(tallest, Act::None, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])));
                     }
                     (Some((b, second)), _) => each!(tallest, Act::None, |i| larger(
                         before[i],
-                        a[i].mul_add(first[i], b[i].mul_add(second[i], shift[i]))
+                        (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i]))
                     )),
                     (None, 0) => each!(tallest, Act::None, |i| a[i].mul_add(first[i], shift[i])),
                     (None, _) => each!(tallest, Act::None, |i| larger(before[i], a[i].mul_add(first[i], shift[i]))),

@@ -128,9 +128,8 @@ impl Maker<'_> {
                     |values: &[f64], factor: f64| values.iter().map(|v| (v * factor) as f32).collect::<Vec<_>>();
                 match (value.form, value.weights) {
                     (Form::Blend, Some(Version::Between { alpha, .. })) => {
-                        let alpha = f64::from_bits(alpha);
-                        let (first, second) = (narrow(&scale, 1.0 - alpha), narrow(&scale, alpha));
-                        Rest::Blend(Blend::new(&first, Some(&second), &narrow(&shift, 1.0)))
+                        let second = narrow(&scale, f64::from_bits(alpha));
+                        Rest::Blend(Blend::new(&narrow(&scale, 1.0), Some(&second), &narrow(&shift, 1.0)))
                     }
                     (Form::Blend, _) => Rest::Blend(Blend::new(&narrow(&scale, 1.0), None, &narrow(&shift, 1.0))),
                     _ => Rest::Scale(narrow(&scale, 1.0), narrow(&shift, 1.0)),
