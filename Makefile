@@ -28,7 +28,7 @@ test: setup ## run the whole test suite
 	@scripts/system.sh build test
 	@scripts/s3.sh
 	@echo "test: building everything, programs included, then running every test"
-	@$(CARGO) test --release --locked --workspace
+	@$(CARGO) test --profile tested --locked --workspace
 
 reproduction: build ## run sweeps/paper/small and write docs/reproduction.md (about an hour on two cores; DATA=folder of cifar10)
 	@scripts/system.sh demo
@@ -64,7 +64,7 @@ chaos-phases: setup ## kill a worker at each phase of its work, on both stores (
 
 fuzz: setup ## damage sweep files, requests, checkpoints, snapshots and data files in CASES ways each
 	@scripts/system.sh build test
-	@PROPTEST_CASES=$(or $(CASES),5000) $(CARGO) test --release --locked --workspace --test fuzz
+	@PROPTEST_CASES=$(or $(CASES),5000) $(CARGO) test --profile tested --locked --workspace --test fuzz
 
 scale: setup ## measure a coordinator under the load of a large cluster, on both stores (about 12 min; SOAK=3600, SCALE="--help")
 	@scripts/system.sh build test

@@ -13,7 +13,7 @@ if [ ! -x .deps/bin/cargo-machete ]; then
 fi
 .deps/bin/cargo-machete
 echo "lint: licences, bans, duplicates and sources of dependencies (deny.toml)"
-cargo test --release --locked --quiet -p transect-common --test dependencies
+cargo test --profile tested --locked --quiet --workspace --test dependencies
 if command -v cargo-deny >/dev/null; then
     echo "lint: advisories (cargo-deny fetches its database from GitHub)"
     cargo deny --all-features check advisories
@@ -21,6 +21,6 @@ else
     echo "lint: advisories are not checked: no package registry carries their database (docs/security.md); cargo-deny would"
 fi
 echo "lint: every SQL statement prepares, every proto element is documented"
-cargo test --release --locked --quiet -p transect-common --test proto_lint
-cargo test --release --locked --quiet -p transect-coordinator --test store_sqlite --test store_postgres statement
+cargo test --profile tested --locked --quiet --workspace --test proto_lint
+cargo test --profile tested --locked --quiet --workspace --test store_sqlite --test store_postgres statement
 echo "lint: clean"

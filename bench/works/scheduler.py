@@ -28,7 +28,7 @@ def throughput(store: str, *arguments) -> dict:
 class Jobs(Work):
     """Peer: HyperQueue as its wheel has it, a server and a worker with all cores, which runs `true` for each task. The released
     version has no worker that runs nothing, so most of its time is the start of processes, which a worker of ours does not
-    do for each job; its authors give 0.1 ms of overhead a task without that. It keeps no journal, and nothing on the disk."""
+    do for each job. It keeps no journal, and nothing on the disk."""
 
     unit = "jobs/s"
     better = "higher"

@@ -41,6 +41,7 @@ mod token;
 mod watch;
 mod workers;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -64,7 +65,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return output.failure(&Failure::Other(anyhow::anyhow!("cannot start: {e}"))),
     };
-    let outcome = runtime.block_on(act(cli, output));
+    // Boxed: `block_on` is compiled three times over, with all that is inlined into it.
+    let acting: Pin<Box<dyn Future<Output = _>>> = Box::pin(act(cli, output));
+    let outcome = runtime.block_on(acting);
     runtime.shutdown_timeout(Duration::from_secs(2));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -90,7 +90,9 @@ fn blend_by<T: Tile<ROWS>, const ROWS: usize>(
             (Some((b, second)), Some(residual)) => {
                 each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])) + residual[i]);
             }
-            (Some((b, second)), None) => each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i]))),
+            (Some((b, second)), None) => {
+                each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])))
+            }
             (None, Some(residual)) => each!(out, act, |i| a[i].mul_add(first[i], shift[i]) + residual[i]),
             (None, None) => each!(out, act, |i| a[i].mul_add(first[i], shift[i])),
         }
@@ -145,7 +147,8 @@ fn blend_and_pool_by<T: Tile<ROWS>, const ROWS: usize>(
                 let ends = b.zip(blend.second.as_deref()).map(|(b, second)| (&b[place], &second[..len]));
                 match (ends, down) {
                     (Some((b, second)), 0) => {
-                        each!(tallest, Act::None, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])));
+                        each!(tallest, Act::None, |i| (b[i] - a[i])
+                            .mul_add(second[i], a[i].mul_add(first[i], shift[i])));
                     }
                     (Some((b, second)), _) => each!(tallest, Act::None, |i| larger(
                         before[i],
