@@ -8,6 +8,7 @@ import loss_landscapes
 import torch
 from lines_torch import evaluate
 from loss_landscapes.metrics import Metric
+from loss_landscapes.model_interface.model_wrapper import wrap_model
 from modules import network
 from safetensors.torch import load_file
 
@@ -47,9 +48,11 @@ def main():
         start, end = module("from."), module("to.")
         metric = LossAndAccuracy(x, y, int(batch_size))
         began = time.perf_counter()
-        values = loss_landscapes.linear_interpolation(start, end, metric, steps=len(line["alphas"]))
+        # The package steps before it looks: its first point is one step from the start, its last the end.
+        at_start = metric(wrap_model(start))
+        values = loss_landscapes.linear_interpolation(start, end, metric, steps=len(line["alphas"]) - 1)
         found["seconds"].append(time.perf_counter() - began)
-        found["points"] = [[0, index, *value] for index, value in enumerate(values.tolist())]
+        found["points"] = [[0, index, *value] for index, value in enumerate([at_start, *values.tolist()])]
     print(json.dumps(found))
 
 

@@ -38,7 +38,7 @@ impl Isa {
 /// columns.
 pub(super) trait Tile<const ROWS: usize> {
     /// As [`accumulate`](super::product::accumulate).
-    fn accumulate(
+    fn accumulate<const NEW: bool>(
         sums: &mut [[f32; COLUMNS]; ROWS],
         x: &[f32],
         starts: &[usize; ROWS],
@@ -54,7 +54,7 @@ macro_rules! tile {
 
         impl Tile<$rows> for $name {
             #[inline(always)]
-            fn accumulate(
+            fn accumulate<const NEW: bool>(
                 sums: &mut [[f32; COLUMNS]; $rows],
                 x: &[f32],
                 starts: &[usize; $rows],
@@ -63,19 +63,19 @@ macro_rules! tile {
             ) {
                 #[inline(never)]
                 $(#[target_feature(enable = $feature)])?
-                fn compiled(
+                fn compiled<const NEW: bool>(
                     sums: &mut [[f32; COLUMNS]; $rows],
                     x: &[f32],
                     starts: &[usize; $rows],
                     pieces: &[(usize, usize)],
                     weights: &[f32],
                 ) {
-                    accumulate(sums, x, starts, pieces, weights);
+                    accumulate::<_, NEW>(sums, x, starts, pieces, weights);
                 }
                 #[allow(unsafe_code, unused_unsafe, reason = "used only where the processor has what it was compiled for")]
                 // SAFETY: `per_isa` takes the tile of the instruction set that `Isa::best` found.
                 unsafe {
-                    compiled(sums, x, starts, pieces, weights);
+                    compiled::<NEW>(sums, x, starts, pieces, weights);
                 }
             }
         }

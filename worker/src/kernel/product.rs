@@ -184,9 +184,10 @@ fn product_by<T: Tile<ROWS>, const ROWS: usize>(
                 for tile in 0..tiles {
                     let sums = &mut sums[tile];
                     if block == 0 {
-                        *sums = [[0.0; COLUMNS]; ROWS];
+                        T::accumulate::<true>(sums, x, &starts[tile], now, these);
+                    } else {
+                        T::accumulate::<false>(sums, x, &starts[tile], now, these);
                     }
-                    T::accumulate(sums, x, &starts[tile], now, these);
                     if is_last {
                         write(sums, first + tile * ROWS, panel * COLUMNS, outputs, epilogue, out);
                     }
@@ -197,16 +198,17 @@ fn product_by<T: Tile<ROWS>, const ROWS: usize>(
     }
 }
 
-/// The heart: adds to the `sums` of a tile of rows and 16 columns the products of their `pieces`, in the order of the row.
+/// The heart: adds to the `sums` of a tile of rows and 16 columns, or to nothing where they are `NEW`, the products of their
+/// `pieces`, in the order of the row.
 #[inline(always)]
-pub(super) fn accumulate<const ROWS: usize>(
+pub(super) fn accumulate<const ROWS: usize, const NEW: bool>(
     sums: &mut [[f32; COLUMNS]; ROWS],
     x: &[f32],
     starts: &[usize; ROWS],
     pieces: &[(usize, usize)],
     mut weights: &[f32],
 ) {
-    let mut own = *sums;
+    let mut own = if NEW { [[0.0; COLUMNS]; ROWS] } else { *sums };
     for &(offset, len) in pieces {
         let (now, later) = weights.split_at(len * COLUMNS);
         let columns = now.as_chunks::<COLUMNS>().0;

@@ -23,7 +23,7 @@ pub struct WinogradWeights {
 impl WinogradWeights {
     /// True when a convolution of so many channels can be done so and gains by it.
     pub fn suits(inputs: usize, outputs: usize) -> bool {
-        inputs.is_multiple_of(LANES) && inputs >= 24 && outputs >= 16
+        inputs.is_multiple_of(LANES) && inputs >= 16 && outputs >= 16
     }
 
     /// Transforms and packs weights [outputs, inputs, 3, 3].
@@ -132,8 +132,7 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
                         *start = (tile + i) * c;
                     }
                     let sums = products[place * block + tile..].first_chunk_mut().expect("a block is whole tiles");
-                    *sums = [[0.0; COLUMNS]; ROWS];
-                    T::accumulate(sums, rows, &starts, &[(0, c)], panel);
+                    T::accumulate::<true>(sums, rows, &starts, &[(0, c)], panel);
                 }
             }
             for (tile, place) in places.iter().enumerate() {
