@@ -91,7 +91,7 @@ fn blend_by<T: Tile<ROWS>, const ROWS: usize>(
                 each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])) + residual[i]);
             }
             (Some((b, second)), None) => {
-                each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])))
+                each!(out, act, |i| (b[i] - a[i]).mul_add(second[i], a[i].mul_add(first[i], shift[i])));
             }
             (None, Some(residual)) => each!(out, act, |i| a[i].mul_add(first[i], shift[i]) + residual[i]),
             (None, None) => each!(out, act, |i| a[i].mul_add(first[i], shift[i])),
