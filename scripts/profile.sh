@@ -43,7 +43,7 @@ command -v perf >/dev/null || {
 }
 [ -x .deps/bin/inferno-flamegraph ] || cargo install --quiet --locked --root .deps --version 0.12.8 inferno
 # Names of functions, which a release has; lines are not needed.
-cargo build --release --locked --package transect-bench
+cargo build --release --locked --workspace --bins
 mkdir -p .transect/profile
 samples=.transect/profile/$work.data
 OMP_NUM_THREADS=1 perf record --quiet --freq 499 --call-graph fp --output "$samples" \

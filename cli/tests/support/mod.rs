@@ -87,11 +87,7 @@ impl From<Output> for Ran {
 /// Fails with what to do when the worker binary, which another package builds, is not beside `transect`.
 pub fn need_worker() {
     let worker = Path::new(env!("CARGO_BIN_EXE_transect")).with_file_name("transect-worker");
-    assert!(
-        worker.is_file(),
-        "{} is missing; build it first: cargo build --release -p transect-worker",
-        worker.display()
-    );
+    assert!(worker.is_file(), "{} is missing; build everything first: make test", worker.display());
 }
 
 /// A part of MNIST that never was: `train` and `test` images in `DATA/mnist`, each class a bar at a place of its own on

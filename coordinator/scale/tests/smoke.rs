@@ -7,7 +7,7 @@ use std::process::Command;
 fn every_figure_is_measured_and_written() {
     let program = Path::new(env!("CARGO_BIN_EXE_transect-scale"));
     let coordinator = program.with_file_name("transect-coordinator");
-    assert!(coordinator.exists(), "build everything first: cargo build --release --workspace --bins");
+    assert!(coordinator.exists(), "build everything first: make test");
     let folder = tempfile::tempdir().unwrap();
     let (lines, document) = (folder.path().join("scale.jsonl"), folder.path().join("scale.md"));
     let mut command = Command::new(program);

@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
+use transect_common::run::CanonicalError;
 
 use super::StoreError;
 
@@ -36,5 +37,12 @@ impl From<sqlx::Error> for StoreError {
             (.., sqlx::Error::PoolClosed) => Self::Stopped,
             _ => Self::Database(Box::new(error)),
         }
+    }
+}
+
+/// Of a specification that was stored: none that a caller sent is read so.
+impl From<CanonicalError> for StoreError {
+    fn from(error: CanonicalError) -> Self {
+        Self::Damaged(error.to_string())
     }
 }

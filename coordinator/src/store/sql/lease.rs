@@ -19,8 +19,8 @@ use super::rows::{count, json, split, text};
 use super::specs;
 use super::workers::{must_exist, touch};
 use crate::store::{
-    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Snapshot, StoreError, Timestamp,
-    WorkerId, WorkerState,
+    Attempt, JobAttempt, JobId, JobProgress, Lease, LeaseWish, LeasedJob, Result, Snapshot, Timestamp, WorkerId,
+    WorkerState,
 };
 
 pub(super) async fn lease(db: &Db, wish: LeaseWish, now: Timestamp) -> Result<Option<Lease>> {
@@ -120,7 +120,7 @@ async fn checkpoints(tx: &mut Tx, run: i64) -> Result<Vec<(Tag, ArtifactDigest)>
 
 /// Imported files that a training starts from, each once.
 fn artifacts(run_spec: &str) -> Result<Vec<ArtifactDigest>> {
-    let run = RunSpec::from_canonical(run_spec).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let run = RunSpec::from_canonical(run_spec)?;
     let files: BTreeSet<ArtifactDigest> = needs::artifacts(&run).cloned().collect();
     Ok(files.into_iter().collect())
 }

@@ -55,7 +55,7 @@ pub(super) async fn check(tx: &mut Tx, expansion: &Expansion, needs: &[Need]) ->
         let stored: Vec<(String, String)> =
             sqlx::query_as(sql!("specs_of_runs")).bind(chunk).fetch_all(&mut **tx).await?;
         for (digest, spec) in stored {
-            let spec = RunSpec::from_canonical(&spec).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            let spec = RunSpec::from_canonical(&spec)?;
             tags.insert(text(&digest)?, spec.tags());
         }
     }

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use transect_common::line::LineSpec;
-use transect_common::run::{CanonicalError, RunSpec};
+use transect_common::run::RunSpec;
 
 use super::db::{Db, Tx, sql};
 use super::rows::json;
-use crate::store::{Result, StoreError};
+use crate::store::Result;
 
 /// Most of each that are kept. Sweeps have their lines from a few files, so most need far fewer.
 const MOST: usize = 20_000;
@@ -45,10 +45,6 @@ fn keep<T>(kept: &Mutex<HashMap<i64, Arc<T>>>, id: i64, spec: &Arc<T>) {
     kept.insert(id, spec.clone());
 }
 
-fn damaged(error: &CanonicalError) -> StoreError {
-    StoreError::Damaged(error.to_string())
-}
-
 /// The lines of those ids.
 pub(super) async fn lines(db: &Db, tx: &mut Tx, ids: &BTreeSet<i64>) -> Result<HashMap<i64, Arc<Line>>> {
     let (mut lines, missing) = known(&db.specs.lines, ids);
@@ -56,7 +52,7 @@ pub(super) async fn lines(db: &Db, tx: &mut Tx, ids: &BTreeSet<i64>) -> Result<H
         let rows: Vec<(i64, String)> =
             sqlx::query_as(sql!("lines_by_id")).bind(json(&missing)).fetch_all(&mut **tx).await?;
         for (id, text) in rows {
-            let spec = Arc::new(LineSpec::from_canonical(&text).map_err(|error| damaged(&error))?);
+            let spec = Arc::new(LineSpec::from_canonical(&text)?);
             let line = Arc::new(Line { text, spec });
             keep(&db.specs.lines, id, &line);
             lines.insert(id, line);
@@ -72,7 +68,7 @@ pub(super) async fn runs(db: &Db, tx: &mut Tx, ids: &BTreeSet<i64>) -> Result<Ha
         let rows: Vec<(i64, String)> =
             sqlx::query_as(sql!("runs_by_id")).bind(json(&missing)).fetch_all(&mut **tx).await?;
         for (id, text) in rows {
-            let spec = Arc::new(RunSpec::from_canonical(&text).map_err(|error| damaged(&error))?);
+            let spec = Arc::new(RunSpec::from_canonical(&text)?);
             keep(&db.specs.runs, id, &spec);
             runs.insert(id, spec);
         }

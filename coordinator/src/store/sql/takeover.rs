@@ -8,7 +8,7 @@ use transect_common::line::LineSpec;
 
 use super::db::{Tx, sql};
 use super::rows::json;
-use crate::store::{Result, StoreError};
+use crate::store::Result;
 
 #[derive(Serialize)]
 struct Shared {
@@ -44,6 +44,6 @@ pub(super) async fn take_over(tx: &mut Tx, sweep: i64, lines: &[String]) -> Resu
 }
 
 fn alphas(spec: &str) -> Result<Vec<f64>> {
-    let line = LineSpec::from_canonical(spec).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let line = LineSpec::from_canonical(spec)?;
     Ok(line.alphas)
 }
