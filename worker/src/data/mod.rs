@@ -220,7 +220,7 @@ impl Data {
         assert!(range.start <= range.end && range.end <= part.len, "{range:?} of {} images", part.len);
         let (start, len) = (range.start as i64, range.len() as i64);
         let pixels = part.pixels.narrow(0, start, len).to_device(self.device());
-        (self.normalised(&pixels), part.labels.narrow(0, start, len))
+        (self.normalised(&pixels), self.labels(split, range))
     }
 
     /// The classes of a range, i64 [n].
