@@ -48,7 +48,10 @@ mkdir -p .transect/profile
 samples=.transect/profile/$work.data
 OMP_NUM_THREADS=1 perf record --quiet --freq 499 --call-graph fp --output "$samples" \
     target/release/transect-bench "${command[@]}" --architecture "$architecture" "${data[@]}" --repeat 2 "$@" >/dev/null
+# Callers without frame pointers (libtorch's) are unknown, a hundred at a time, and left out: what stands on
+# `transect-bench` alone has no known caller.
 perf script --input "$samples" 2>/dev/null | .deps/bin/inferno-collapse-perf |
+    sed 's/\[unknown\];//g' |
     .deps/bin/inferno-flamegraph --title "$work" >".transect/profile/$work.svg"
 perf report --input "$samples" --no-children --stdio --percent-limit 1 --call-graph none 2>/dev/null | grep -v '^#' | grep . | cut -c1-120
 echo "profile: .transect/profile/$work.svg"
