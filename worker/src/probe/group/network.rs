@@ -3,7 +3,7 @@
 
 use transect_common::model::{Activation, Description, Node, Op};
 
-use crate::kernel::{Act, Rows, Shape, Tiles, WinogradWeights};
+use crate::kernel::{Act, Rows, Shape, Tiles};
 
 /// How a value's numbers are meant. All lie as [N, H, W, C].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,17 +241,15 @@ impl<'m> Lowering<'m> {
                 let side = weight.shape[2] as usize;
                 let padded = Shape { h: before.h + 2 * padding, w: before.w + 2 * padding, c: before.c };
                 let offset = (padding, padding);
-                let (how, padded) =
-                    if groups == 1 && side == 3 && stride == 1 && WinogradWeights::suits(before.c, middle.c) {
-                        let tiles = Tiles::new((middle.h, middle.w), before.c);
-                        (Product::Winograd(tiles), tiles.padded)
-                    } else if groups == 1 {
-                        (Product::Rows { rows: Rows::windows(padded, side, stride), side: (side, side) }, padded)
-                    } else if groups == before.c && middle.c == before.c {
-                        (Product::Depthwise { side, stride }, padded)
-                    } else {
-                        return unpadded(Core::Other(op));
-                    };
+                let tiles = (side == 3 && stride == 1).then(|| Tiles::new(before, padding));
+                let how = match tiles.filter(|tiles| tiles.suit(middle.c)) {
+                    Some(tiles) if groups == 1 => {
+                        return unpadded(Core::Product { layer, how: Product::Winograd(tiles) });
+                    }
+                    _ if groups == 1 => Product::Rows { rows: Rows::windows(padded, side, stride), side: (side, side) },
+                    _ if groups == before.c && middle.c == before.c => Product::Depthwise { side, stride },
+                    _ => return unpadded(Core::Other(op)),
+                };
                 (Core::Product { layer, how }, padded, offset)
             }
             other => unpadded(Core::Other(other)),

@@ -290,8 +290,8 @@ fn weight_bytes(courses: &Courses, unit: &Unit, form: Form) -> usize {
     let bytes = parameter.len * size_of::<f32>();
     match (form, how) {
         (Form::Blend, _) => 0,
-        // 16 numbers for 9.
-        (_, Product::Winograd(_)) => bytes * 16 / 9,
+        // 36 numbers for 9.
+        (_, Product::Winograd(_)) => 4 * bytes,
         _ => bytes,
     }
 }
@@ -302,7 +302,8 @@ fn operations(unit: &Unit, form: Form) -> f64 {
         Core::Product { how: Product::Rows { side, .. }, .. } => {
             2.0 * (unit.middle.len() * side.0 * side.1 * unit.before.c) as f64
         }
-        Core::Product { how: Product::Winograd(_), .. } => 8.0 * (unit.middle.len() * unit.before.c) as f64,
+        // 36 products for 16 results.
+        Core::Product { how: Product::Winograd(_), .. } => 4.5 * (unit.middle.len() * unit.before.c) as f64,
         Core::Product { how: Product::Depthwise { side, .. }, .. } => 2.0 * (unit.middle.len() * side * side) as f64,
         Core::Input | Core::Norm | Core::Other(_) => 0.0,
     };
