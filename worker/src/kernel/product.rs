@@ -189,7 +189,12 @@ fn product_by<T: Tile<ROWS>, const ROWS: usize>(
                         T::accumulate::<false>(sums, x, &starts[tile], now, these);
                     }
                     if is_last {
-                        write(sums, first + tile * ROWS, panel * COLUMNS, outputs, epilogue, out);
+                        let place = (first + tile * ROWS, panel * COLUMNS);
+                        if outputs - place.1 >= COLUMNS {
+                            write::<ROWS, true>(sums, place, outputs, epilogue, out);
+                        } else {
+                            write::<ROWS, false>(sums, place, outputs, epilogue, out);
+                        }
                     }
                 }
                 (pieces, left) = (later, others);
@@ -234,25 +239,20 @@ pub(super) fn accumulate<const ROWS: usize, const NEW: bool>(
 }
 
 #[inline(always)]
-fn write<const ROWS: usize>(
+fn write<const ROWS: usize, const IS_WHOLE: bool>(
     sums: &[[f32; COLUMNS]; ROWS],
-    first_row: usize,
-    first_output: usize,
+    (first_row, first_output): (usize, usize),
     outputs: usize,
     epilogue: &Epilogue,
     out: &mut [f32],
 ) {
-    let columns = COLUMNS.min(outputs - first_output);
+    let columns = if IS_WHOLE { COLUMNS } else { outputs - first_output };
     for (i, row) in sums.iter().enumerate() {
         let place = (first_row + i) * outputs + first_output;
         if place >= out.len() {
             return;
         }
         let row = epilogue.finish(row, first_output, place, columns);
-        if columns == COLUMNS {
-            out[place..][..COLUMNS].copy_from_slice(&row);
-        } else {
-            out[place..][..columns].copy_from_slice(&row[..columns]);
-        }
+        out[place..][..columns].copy_from_slice(&row[..columns]);
     }
 }

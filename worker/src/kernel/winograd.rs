@@ -178,7 +178,12 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
         for panel in 0..panel_count {
             for (tile, place) in places.iter().enumerate() {
                 back(&products[panel * block + tile..], panel_count * block, &mut half, &mut results);
-                write(&results, tiles.out, *place, panel * COLUMNS, weights.outputs, epilogue, out);
+                let first = panel * COLUMNS;
+                if weights.outputs - first >= COLUMNS {
+                    write::<true>(&results, tiles.out, *place, first, weights.outputs, epilogue, out);
+                } else {
+                    write::<false>(&results, tiles.out, *place, first, weights.outputs, epilogue, out);
+                }
             }
         }
     }
@@ -308,7 +313,7 @@ impl Place {
 }
 
 #[inline(always)]
-fn write(
+fn write<const IS_WHOLE: bool>(
     results: &[[f32; COLUMNS]; SIDE * SIDE],
     (height, width): (usize, usize),
     Place { image, top, left }: Place,
@@ -317,18 +322,14 @@ fn write(
     epilogue: &Epilogue,
     out: &mut [f32],
 ) {
-    let columns = COLUMNS.min(outputs - first_output);
+    let columns = if IS_WHOLE { COLUMNS } else { outputs - first_output };
     let corner = ((image * height + top) * width + left) * outputs + first_output;
     for (i, row) in results.iter().enumerate() {
         let (down, right) = (i / SIDE, i % SIDE);
         if top + down < height && left + right < width {
             let place = corner + (down * width + right) * outputs;
             let row = epilogue.finish(row, first_output, place, columns);
-            if columns == COLUMNS {
-                out[place..][..COLUMNS].copy_from_slice(&row);
-            } else {
-                out[place..][..columns].copy_from_slice(&row[..columns]);
-            }
+            out[place..][..columns].copy_from_slice(&row[..columns]);
         }
     }
 }
