@@ -52,11 +52,15 @@ impl Gather {
         let mut x = Tensor::empty(size, (Kind::Float, Device::Cpu));
         let image: usize = self.shape.iter().product();
         let out = numbers_mut::<f32>(&mut x).chunks_exact_mut(image);
+        // Copied as a whole first: that fetches all of an image from memory at once, where reading byte by byte waits for
+        // each line of it.
+        let mut near = vec![0; image];
         for ((&place, view), out) in places.iter().zip(views).zip(out) {
             let from = place as usize * image..(place as usize + 1) * image;
             if self.pixels.kind() == Kind::Uint8 {
-                let (pixels, table) = (&numbers::<u8>(&self.pixels)[from], &self.bytes);
-                self.read(pixels, view, crop as usize, out, |channel| {
+                near.copy_from_slice(&numbers::<u8>(&self.pixels)[from]);
+                let table = &self.bytes;
+                self.read(&near, view, crop as usize, out, |channel| {
                     let table: &[f32; 256] = table[channel * 256..][..256].try_into().expect("256 values a channel");
                     move |pixel: u8| table[usize::from(pixel)]
                 });
