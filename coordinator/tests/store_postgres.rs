@@ -365,6 +365,8 @@ const FILL: &str = "
         '2026-01-01T00:00:00.000Z', 6, '2026-01-01T00:00:00.000Z', 1 + n / 500,
         CASE WHEN n % 3 = 0 THEN '2026-01-01T00:00:00.000Z' END
     FROM generate_series(1, 9999) AS n, generate_series(0, 2) AS k;
+    UPDATE jobs SET state = 'failed', finished_at = '2026-01-01T00:00:00.000Z', blocked_by = t.id
+    FROM jobs AS t WHERE t.kind = 'train' AND t.run = jobs.run AND jobs.kind = 'line' AND jobs.run % 10 = 1;
     INSERT INTO sweep_jobs (sweep, job, position) SELECT j.sweep, j.id, j.id FROM jobs AS j;
     INSERT INTO points (job, split, place, alpha, loss, accuracy, count, worker)
     SELECT j.id, 'test', n, n, 1, 0.5, 10, 1 FROM jobs AS j, generate_series(0, 2) AS n WHERE j.kind = 'line' AND j.state = 'done';
