@@ -93,15 +93,24 @@ def is_missed(line: dict) -> bool:
 
 
 def table(lines: list[dict]) -> list[str]:
-    rows = ["| work | peer | ours | theirs | times better | at least | |", "|---|---|---|---|---|---|---|"]
+    rows = ["| work | peer | ours | theirs | times better | at least | | of the limit |", "|---|---|---|---|---|---|---|---|"]
     for line in lines:
         verdict = "**missed**" if is_missed(line) else ""
         ours, theirs = (f"{line[side]:.4g} {line['unit']}" for side in ("ours", "theirs"))
         ratio, least = f"{line['ratio']:.2f}", f"{line['target']:g}" if line["target"] else ""
         if "floor" in line:
             least = f"{line['floor']:,.0f} {line['unit']}" + (f", {least}" if least else "")
-        rows.append(f"| `{line['work']}` | {line['peer']} | {ours} | {theirs} | {ratio} | {least} | {verdict} |")
+        rows.append(f"| `{line['work']}` | {line['peer']} | {ours} | {theirs} | {ratio} | {least} | {verdict} | {of_the_limit(line)} |")
     return rows
+
+
+def of_the_limit(line: dict) -> str:
+    """How far ours is from what the machine can do."""
+    if "share_of_peak" in line:
+        return f"{line['share_of_peak']:.0%} of peak"
+    if "job_over_synced_write" in line:
+        return f"{line['job_over_synced_write']:.2g} synced writes a job"
+    return ""
 
 
 def latest(works: list[Work]) -> list[dict]:

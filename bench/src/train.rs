@@ -7,9 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use tch::Tensor;
 use transect_common::data::Split;
+use transect_common::model::Description;
 use transect_common::run::{InitSpec, Optimizer, Origin, RunSpec, TrainSpec};
 use transect_worker::data::Data;
 use transect_worker::nn::Model;
+use transect_worker::probe::group::products;
 use transect_worker::sources::Sources;
 use transect_worker::train::{TrainEvent, epoch_order, initial, train};
 
@@ -40,7 +42,8 @@ pub struct Train {
 }
 
 impl Train {
-    /// {"seconds": [...], "loss": [...], "accuracy": [...]}: of each measured epoch the seconds, of all epochs the means.
+    /// {"seconds": [...], "loss": [...], "accuracy": [...], "operations": n}: of each measured epoch the seconds, of all epochs
+    /// the means, and multiplications and additions of an epoch.
     pub fn measure(&self) -> anyhow::Result<Value> {
         let device = self.subject.device()?;
         let spec = self.subject.data_spec()?;
@@ -74,7 +77,8 @@ impl Train {
             }
             Ok(())
         })?;
-        Ok(json!({ "seconds": seconds[1..], "loss": losses, "accuracy": accuracies }))
+        let operations = operations(model.description()) * data.len(Split::Train) as f64;
+        Ok(json!({ "seconds": seconds[1..], "loss": losses, "accuracy": accuracies, "operations": operations }))
     }
 
     fn write(&self, model: &Model, data: &Data, path: &Path) -> anyhow::Result<()> {
@@ -89,4 +93,11 @@ impl Train {
         Tensor::write_safetensors(&tensors, path)?;
         Ok(())
     }
+}
+
+/// Multiplications and additions of one image's step in layers' products: forward, and backward as many again for the weights
+/// and for what each layer reads, but for the first, which reads images.
+fn operations(model: &Description) -> f64 {
+    let forward = products(model);
+    3.0 * forward.iter().sum::<f64>() - forward.first().unwrap_or(&0.0)
 }

@@ -60,7 +60,10 @@ class Epoch(Work):
         return statistics.median(measured["seconds"])
 
     def extra(self):
-        return {"threads": [self.threads_ours, self.threads_theirs], "variant": self.variant}
+        measured = self._ours(self.threads_ours, self.repeat)
+        peak = ours("peak", threads=self.threads_ours)["operations_per_second"]
+        share = measured["operations"] / statistics.median(measured["seconds"]) / peak
+        return {"threads": [self.threads_ours, self.threads_theirs], "variant": self.variant, "share_of_peak": share}
 
     def close(self):
         if hasattr(self, "scratch"):

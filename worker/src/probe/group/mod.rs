@@ -26,6 +26,7 @@ use transect_common::line::{BatchNorm, LineSpec};
 use transect_common::model::Description;
 
 use self::network::Network;
+pub use self::network::products;
 use self::pass::{Images, Size, pass};
 use self::plan::{BatchStatistics, Estimates, Plan, Planner, ValueId};
 use self::progress::Progress;

@@ -278,6 +278,16 @@ pub(in crate::probe) fn shapes(model: &Description) -> Vec<Shape> {
     values(model).into_iter().map(|(shape, _)| shape).collect()
 }
 
+/// Multiplications and additions in each layer's products for one image, one after another as they are defined; for benchmarks.
+pub fn products(model: &Description) -> Vec<f64> {
+    let layers = model.nodes.iter().zip(shapes(model)).filter_map(|(node, result)| {
+        let (Op::Conv2d { layer, .. } | Op::Linear { layer }) = node.op else { return None };
+        let weight = &model.parameters[model.layers[layer].parameters.start];
+        Some(2.0 * (result.len() * weight.len) as f64 / f64::from(weight.shape[0]))
+    });
+    layers.collect()
+}
+
 /// Shape and meaning of every node's value.
 fn values(model: &Description) -> Vec<(Shape, Meaning)> {
     let mut values: Vec<(Shape, Meaning)> = Vec::with_capacity(model.nodes.len());
@@ -354,6 +364,15 @@ mod tests {
             (false, None, 10),
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn products_are_counted_once_for_each_place() {
+        let spec = ModelSpec::from_name("lenet5").unwrap();
+        let model = spec.describe(spec.usual_input(), 10).unwrap();
+        let windows = [28 * 28 * 6 * 25, 10 * 10 * 16 * 6 * 25];
+        let expected = windows.into_iter().chain([400 * 120, 120 * 84, 84 * 10]).map(|n| 2.0 * f64::from(n));
+        assert_eq!(products(&model), expected.collect::<Vec<_>>());
     }
 
     #[test]
