@@ -30,6 +30,8 @@ pub struct Given {
     pub data: PathBuf,
     /// The sweep's file.
     pub sweep: PathBuf,
+    /// How workers measure.
+    pub evaluator: &'static str,
 }
 
 /// What runs.
@@ -81,7 +83,7 @@ impl Cluster {
             cluster.add_coordinator(i, has(Kind::HomeFull)).await?;
         }
         for i in 0..plan.workers {
-            cluster.add_worker(i, &given.data, has(Kind::CacheFull))?;
+            cluster.add_worker(i, given, has(Kind::CacheFull))?;
         }
         for process in cluster.coordinators.iter_mut().chain(&mut cluster.workers) {
             process.start()?;
@@ -118,14 +120,14 @@ impl Cluster {
         Ok(())
     }
 
-    fn add_worker(&mut self, i: usize, data: &Path, is_small: bool) -> anyhow::Result<()> {
+    fn add_worker(&mut self, i: usize, given: &Given, is_small: bool) -> anyhow::Result<()> {
         let home = self.folder.join(format!("worker-{i}"));
         std::fs::create_dir_all(&home)?;
         self.caches.push(if is_small { Disk::mount(&home, DISK) } else { None });
-        let (home, data) = (home.display().to_string(), data.display().to_string());
+        let (home, data) = (home.display().to_string(), given.data.display().to_string());
         let coordinators = self.addresses();
         let words = ["--coordinator", &coordinators, "--home", &home, "--data", &data, "--threads", "1"];
-        let more = ["--snapshot-seconds", SNAPSHOTS, "--grace-seconds", GRACE];
+        let more = ["--snapshot-seconds", SNAPSHOTS, "--grace-seconds", GRACE, "--evaluator", given.evaluator];
         let arguments = words.iter().chain(&more).map(|word| (*word).to_owned()).collect();
         let log = self.folder.join(format!("logs/worker-{i}.log"));
         let program = self.programs.join("transect-worker");

@@ -50,9 +50,9 @@ struct Args {
     /// Milliseconds in which faults begin.
     #[arg(long, default_value_t = 14_000)]
     span: u64,
-    /// Epochs of the longest trainings.
-    #[arg(long, default_value_t = 120)]
-    epochs: u32,
+    /// Epochs of the longest trainings; 120, or 300 with `--phases`, unless given.
+    #[arg(long)]
+    epochs: Option<u32>,
     /// Keep the folders of rounds that went well, too.
     #[arg(long)]
     keep: bool,
@@ -267,6 +267,8 @@ fn given(args: &Args, root: &Path) -> anyhow::Result<Given> {
     }
     let (data, sweep) = (root.join("data"), root.join("chaos.toml"));
     sweep::data(&data, 1000, 300)?;
-    std::fs::write(&sweep, sweep::file(args.epochs, 2))?;
-    Ok(Given { programs, s3, data, sweep })
+    // Phases last long enough to be seen: trainings are longer, and points are measured one by one.
+    let (epochs, evaluator) = if args.phases { (300, "plain") } else { (120, "group") };
+    std::fs::write(&sweep, sweep::file(args.epochs.unwrap_or(epochs), 2))?;
+    Ok(Given { programs, s3, data, sweep, evaluator })
 }

@@ -16,8 +16,11 @@ use support::{Bench, need_worker, tiny_mnist, tiny_sweep};
 use transect_coordinator::artifacts::Location;
 
 const RUN: [&str; 7] = ["run", "x.toml", "--data", "data", "--workers", "2", "--no-plots"];
-/// Longer than a coordinator tries, so that workers hear of it.
-const AWAY: Duration = Duration::from_secs(14);
+
+/// How long the bucket is away: longer than a coordinator tries, so that workers hear of it. `AWAY=600` waits ten minutes.
+fn away() -> Duration {
+    Duration::from_secs(std::env::var("AWAY").map_or(14, |seconds| seconds.parse().unwrap()))
+}
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -45,7 +48,7 @@ fn a_bucket_that_goes_away_in_the_middle_costs_time_and_nothing_else() {
         sleep(Duration::from_millis(10));
     }
     s3.kill();
-    sleep(AWAY);
+    sleep(away());
     assert_eq!(run.try_wait().unwrap(), None, "it waits");
     s3.revive();
     assert!(run.wait().unwrap().success());
