@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use transect_common::client::{Access, AccessFiles, Endpoints};
 use transect_common::telemetry::{self, Logs};
 use transect_worker::daemon::{self, Left, Slots};
@@ -179,6 +179,11 @@ fn run_executor(args: &Executor) -> anyhow::Result<()> {
     if !tie_to(args.parent)? {
         return Ok(());
     }
+    // Slurm and others send a signal to every process of a job. What it means is the daemon's to say, through the pipe: an
+    // executor that a signal ended would leave no snapshot. Threads that start later inherit this.
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1])
+        .thread_block()
+        .context("signals cannot be held back")?;
     executor::run(&args.device, args.threads, args.evaluator)
 }
 

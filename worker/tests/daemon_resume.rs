@@ -223,6 +223,23 @@ fn a_second_signal_leaves_at_once() {
     wait_for("the executor to end", || (!lives(executor)).then_some(()));
 }
 
+/// Slurm, systemd and others send a signal to every process of a job.
+#[test]
+fn a_signal_to_all_processes_is_one_to_the_worker() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let fake = Fake::start();
+        let mut worker = Worker::start(&fake.url());
+        fake.give(training(&tiny_run(1, ENDLESS), 1));
+        wait_rows(&fake, 1, 3);
+        send(worker.executor(), Signal::SIGUSR1);
+        send(worker.executor(), signal);
+        worker.signal(signal);
+        assert_eq!(worker.end().code(), Some(0), "{signal}");
+        let state = fake.state();
+        assert!(state.snapshot(1).is_some() && state.left.len() == 1, "{signal}: {}", worker.log());
+    }
+}
+
 #[test]
 fn an_executor_that_stands_still_does_not_outlast_the_grace_period() {
     let fake = Fake::start();
