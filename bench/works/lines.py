@@ -4,7 +4,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from work import Differ, Work, cifar, close_enough, ours, theirs, thread_counts
+from work import Differ, Work, cifar, close_enough, ours, share_of_peak, theirs, thread_counts
 
 
 class Lines(Work):
@@ -68,9 +68,8 @@ class Lines(Work):
 
     def extra(self):
         measured = self._ours("--repeat", 3)
-        peak = ours("peak", threads=self.threads_ours)["operations_per_second"]
-        rate = measured["operations"] / statistics.median(measured["seconds"])
-        return {"threads": [self.threads_ours, self.threads_theirs], "variant": self.variant, "share_of_peak": rate / peak}
+        share = share_of_peak(measured, self.threads_ours)
+        return {"threads": [self.threads_ours, self.threads_theirs], "variant": self.variant, "share_of_peak": share}
 
     def close(self):
         if hasattr(self, "scratch"):

@@ -4,7 +4,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from work import Work, cifar, close_enough, ours, theirs, thread_counts
+from work import Work, cifar, close_enough, ours, share_of_peak, theirs, thread_counts
 
 
 class Epoch(Work):
@@ -61,8 +61,7 @@ class Epoch(Work):
 
     def extra(self):
         measured = self._ours(self.threads_ours, self.repeat)
-        peak = ours("peak", threads=self.threads_ours)["operations_per_second"]
-        share = measured["operations"] / statistics.median(measured["seconds"]) / peak
+        share = share_of_peak(measured, self.threads_ours)
         return {"threads": [self.threads_ours, self.threads_theirs], "variant": self.variant, "share_of_peak": share}
 
     def close(self):

@@ -40,7 +40,10 @@ fn check_convolution(
     let over = |length: usize| (length + 2 * padding - side) / stride + 1;
     let after = Shape { h: over(before.h), w: over(before.w), c: outputs };
     let x = numbers(count * before.len(), 1);
-    let weights = numbers(outputs * before.c * side * side, 2);
+    // As initialisations have them: results are of the size of what was read, so that of most the function leaves something,
+    // and rounding is compared with numbers of its own scale. (Relu6 would leave 6 of 100.)
+    let inputs = before.c * side * side;
+    let weights: Vec<f32> = numbers(outputs * inputs, 2).iter().map(|w| w / (inputs as f32).sqrt()).collect();
     let (scale, shift) = (numbers(outputs, 3), numbers(outputs, 4));
     let residual = numbers(count * after.len(), 5);
     let weight = Tensor::from_slice(&weights).view([outputs, before.c, side, side].map(|n| n as i64));

@@ -328,8 +328,7 @@ fn write<const IS_WHOLE: bool>(
         let (down, right) = (i / SIDE, i % SIDE);
         if top + down < height && left + right < width {
             let place = corner + (down * width + right) * outputs;
-            let row = epilogue.finish(row, first_output, place, columns);
-            out[place..][..columns].copy_from_slice(&row[..columns]);
+            epilogue.write(row, first_output, columns, place, out);
         }
     }
 }
