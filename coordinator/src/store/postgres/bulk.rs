@@ -16,6 +16,23 @@ fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
+/// Lists training jobs for a sweep and stores those that are not there yet, which it counts. The statement is not kept
+/// (`persistent`): each fills the tables that the next reads, and a plan for empty tables does not do for millions of rows.
+pub(super) async fn list_train_jobs(tx: &mut Tx, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    list_jobs(tx, sql!("list_train_jobs"), rows, now, sweep).await
+}
+
+/// Likewise for line jobs.
+pub(super) async fn list_line_jobs(tx: &mut Tx, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    list_jobs(tx, sql!("list_line_jobs"), rows, now, sweep).await
+}
+
+async fn list_jobs(tx: &mut Tx, statement: &'static str, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    let new: i64 =
+        sqlx::query_scalar(statement).persistent(false).bind(rows).bind(now).bind(sweep).fetch_one(&mut **tx).await?;
+    Ok(new.unsigned_abs())
+}
+
 /// How the jobs in `ids` are. Those that are leased stay so until the transaction ends.
 pub(super) async fn hold_jobs(tx: &mut Tx, ids: &[i64]) -> Result<Vec<HeldRow>> {
     let mut held: Vec<HeldRow> = sqlx::query_as(sql!("hold_jobs")).bind(ids).fetch_all(&mut **tx).await?;

@@ -15,7 +15,7 @@ use transect_common::sweep::ExpandedRun;
 use super::db::{Db, Tx, keep_shared_jobs, look_up_by_key, plan_freely, sql};
 use super::needs::{self, Need};
 use super::rows::{BATCH, integer, json};
-use super::{scheduling, sweeps, takeover};
+use super::{bulk, scheduling, sweeps, takeover};
 use crate::store::{NewSweep, Result, StoreError, Submitted, SweepId, Timestamp};
 
 #[derive(Serialize)]
@@ -288,23 +288,11 @@ impl<'a> Rows<'a> {
             sqlx::query(sql!("insert_lines")).persistent(false).bind(&chunk).execute(&mut **tx).await?;
         }
         for chunk in self.train_jobs.chunks(BATCH).map(json) {
-            trainings += jobs(tx, sql!("insert_train_jobs"), &chunk, now, sweep).await?;
-            sqlx::query(sql!("insert_sweep_train_jobs"))
-                .persistent(false)
-                .bind(sweep)
-                .bind(&chunk)
-                .execute(&mut **tx)
-                .await?;
+            trainings += bulk::list_train_jobs(tx, &chunk, now, sweep).await?;
         }
         let mut at = (0, 0);
         while let Some(chunk) = self.line_chunk(&mut at) {
-            lines += jobs(tx, sql!("insert_line_jobs"), &chunk, now, sweep).await?;
-            sqlx::query(sql!("insert_sweep_line_jobs"))
-                .persistent(false)
-                .bind(sweep)
-                .bind(&chunk)
-                .execute(&mut **tx)
-                .await?;
+            lines += bulk::list_line_jobs(tx, &chunk, now, sweep).await?;
         }
         for (kind, new) in [(JobKind::Train, trainings), (JobKind::Line, lines)] {
             let new = integer(new, "a number of jobs")?;
@@ -326,18 +314,6 @@ impl<'a> Rows<'a> {
         }
         Ok(trainings + lines)
     }
-}
-
-/// Inserts jobs in the name of `sweep`; returns how many were not there yet.
-async fn jobs(tx: &mut Tx, statement: &'static str, rows: &str, now: &str, sweep: i64) -> Result<u64> {
-    Ok(sqlx::query(statement)
-        .persistent(false)
-        .bind(rows)
-        .bind(now)
-        .bind(sweep)
-        .execute(&mut **tx)
-        .await?
-        .rows_affected())
 }
 
 /// Numbers of parameters; runs of one model mostly come one after another.

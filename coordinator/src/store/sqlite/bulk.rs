@@ -23,6 +23,23 @@ type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 /// Values of one row of a statement.
 type Bind<R> = fn(Query, &R) -> Query;
 
+/// Lists training jobs for a sweep and stores those that are not there yet, which it counts.
+pub(super) async fn list_train_jobs(tx: &mut Tx, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    list_jobs(tx, [sql!("insert_train_jobs"), sql!("list_train_jobs")], rows, now, sweep).await
+}
+
+/// Likewise for line jobs.
+pub(super) async fn list_line_jobs(tx: &mut Tx, rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    list_jobs(tx, [sql!("insert_line_jobs"), sql!("list_line_jobs")], rows, now, sweep).await
+}
+
+async fn list_jobs(tx: &mut Tx, [store, list]: [&'static str; 2], rows: &str, now: &str, sweep: i64) -> Result<u64> {
+    let rows = rows.to_owned();
+    let new = sqlx::query(store).bind(rows.clone()).bind(now.to_owned()).bind(sweep).execute(&mut **tx).await?;
+    sqlx::query(list).bind(sweep).bind(rows).execute(&mut **tx).await?;
+    Ok(new.rows_affected())
+}
+
 /// How the jobs in `ids` are; the write lock keeps them so.
 pub(super) async fn hold_jobs(tx: &mut Tx, ids: &[i64]) -> Result<Vec<HeldRow>> {
     let rows: String = sqlx::query_scalar(sql!("hold_jobs")).bind(json(ids)).fetch_one(&mut **tx).await?;
