@@ -9,6 +9,7 @@ pub mod executor;
 pub(crate) mod host;
 mod kernel;
 pub mod nn;
+mod openmp;
 pub mod probe;
 pub mod random;
 pub mod sources;

@@ -30,7 +30,7 @@ use transect_common::data::{Corruption, DataSet, DataSpec, Split};
 
 pub use error::DataError;
 pub use format::FormatError;
-pub use gather::{Gather, View};
+pub use gather::{By, Gather, View};
 pub use labels::add_noise;
 
 /// Images in memory, of bytes as they are in files or of f32.

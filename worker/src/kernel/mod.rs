@@ -19,8 +19,11 @@ mod reshape;
 mod tests;
 mod winograd;
 
+use transect_common::model::Activation;
+
 pub use blend::{Blend, blend, blend_and_pool, moments};
 pub use depthwise::depthwise;
+pub use isa::Isa;
 pub use pool::{max_pool, mean_over_pixels};
 pub use product::{Epilogue, Rows, Weights, product};
 pub use reshape::{pad, subsample_and_pad};
@@ -64,9 +67,30 @@ pub enum Act {
 }
 
 impl Act {
+    /// That of a network's activation; nothing for those that libtorch computes.
+    pub fn of_network(activation: Activation) -> Option<Self> {
+        match activation {
+            Activation::Relu => Some(Self::Relu),
+            Activation::Relu6 => Some(Self::Relu6),
+            Activation::LeakyRelu => Some(Self::LeakyRelu),
+            Activation::Identity => Some(Self::None),
+            _ => None,
+        }
+    }
+
+    /// What a gradient is multiplied by where the function gave `y`: its slope, and at its corners libtorch's choice of one.
+    pub fn slope(self, y: f32) -> f32 {
+        match self {
+            Self::None => 1.0,
+            Self::Relu => choose(y > 0.0, 1.0, 0.0),
+            Self::Relu6 => choose(y > 0.0 && y < 6.0, 1.0, 0.0),
+            Self::LeakyRelu => choose(y > 0.0, 1.0, 0.01),
+        }
+    }
+
     /// Of one number. NaN stays NaN.
     #[inline(always)]
-    fn of(self, x: f32) -> f32 {
+    pub fn of(self, x: f32) -> f32 {
         match self {
             Self::None => x,
             Self::Relu => choose(x < 0.0, 0.0, x),

@@ -21,21 +21,77 @@ pub struct Weights {
 impl Weights {
     /// Packs the matrix whose number at (`k`, `output`) is `at(k, output)`.
     pub fn pack(depth: usize, outputs: usize, at: impl Fn(usize, usize) -> f32) -> Self {
-        let mut panels = vec![0.0; outputs.div_ceil(COLUMNS) * depth * COLUMNS];
-        for (panel, packed) in panels.chunks_exact_mut(depth * COLUMNS).enumerate() {
-            let first = panel * COLUMNS;
-            let columns = COLUMNS.min(outputs - first);
-            for (k, row) in packed.chunks_exact_mut(COLUMNS).enumerate() {
-                for (column, value) in row[..columns].iter_mut().enumerate() {
-                    *value = at(k, first + column);
+        let mut packed = Self::room();
+        for panel in packed.panels_mut(depth, outputs) {
+            for (k, row) in panel.numbers.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+                for (column, value) in row[..panel.columns].iter_mut().enumerate() {
+                    *value = at(k, panel.first + column);
                 }
             }
         }
-        Self { panels, depth, outputs }
+        packed
+    }
+
+    /// Room for matrices [K, outputs] of all sizes.
+    pub fn room() -> Self {
+        Self { panels: vec![], depth: 0, outputs: 0 }
+    }
+
+    /// The panels of a matrix [`depth`, `outputs`] that takes the place of this one, each to be filled.
+    pub fn panels_mut(&mut self, depth: usize, outputs: usize) -> impl Iterator<Item = Panel<'_>> {
+        self.panels.resize(outputs.div_ceil(COLUMNS) * depth * COLUMNS, 0.0);
+        (self.depth, self.outputs) = (depth, outputs);
+        let panels = self.panels.chunks_exact_mut((depth * COLUMNS).max(1));
+        panels.enumerate().map(move |(index, numbers)| {
+            let first = index * COLUMNS;
+            Panel { first, columns: COLUMNS.min(outputs - first), outputs, numbers }
+        })
     }
 
     fn panel(&self, index: usize) -> &[f32] {
         &self.panels[index * self.depth * COLUMNS..][..self.depth * COLUMNS]
+    }
+}
+
+/// Up to 16 columns of a packed matrix.
+#[derive(Debug)]
+pub struct Panel<'w> {
+    first: usize,
+    columns: usize,
+    /// Of the whole matrix.
+    outputs: usize,
+    /// [K, 16]
+    numbers: &'w mut [f32],
+}
+
+impl Panel<'_> {
+    /// Fills it from the whole matrix [K, outputs].
+    pub fn take(self, matrix: &[f32]) {
+        let rows = matrix.chunks_exact(self.outputs);
+        for (to, from) in self.numbers.as_chunks_mut::<COLUMNS>().0.iter_mut().zip(rows) {
+            let from = &from[self.first..];
+            if let Some(from) = from.first_chunk() {
+                *to = *from;
+            } else {
+                to[..self.columns].copy_from_slice(from);
+            }
+        }
+    }
+
+    /// Fills it from the whole matrix's transpose [outputs, K].
+    pub fn take_transposed(self, matrix: &[f32]) {
+        let rows = self.numbers.as_chunks_mut::<COLUMNS>().0;
+        let depth = rows.len();
+        // So many numbers of a column come with one line of the cache.
+        for from in (0..depth).step_by(COLUMNS) {
+            let block = &mut rows[from..(from + COLUMNS).min(depth)];
+            for column in 0..self.columns {
+                let numbers = &matrix[(self.first + column) * depth + from..][..block.len()];
+                for (row, number) in block.iter_mut().zip(numbers) {
+                    row[column] = *number;
+                }
+            }
+        }
     }
 }
 

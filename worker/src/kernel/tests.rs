@@ -103,6 +103,25 @@ proptest! {
     }
 
     #[test]
+    fn a_matrix_is_packed_from_its_rows_or_its_columns(depth in 1usize..70, outputs in 1usize..70, before in 0usize..70) {
+        let w = numbers(depth * outputs, 7);
+        let transpose: Vec<f32> = (0..outputs * depth).map(|i| w[i % depth * outputs + i / depth]).collect();
+        let x = numbers(3 * depth, 6);
+        let multiplied = |packed: &Weights| {
+            let mut out = vec![f32::NAN; 3 * outputs];
+            product(&x, &Rows::pixels(Shape { h: 1, w: 1, c: depth }), packed, &Epilogue::NONE, &mut out);
+            out
+        };
+        // Into room that had another matrix.
+        let [mut by_rows, mut by_columns] = [(); 2].map(|()| Weights::pack(before, before, |k, o| (k + o) as f32));
+        by_rows.panels_mut(depth, outputs).for_each(|panel| panel.take(&w));
+        by_columns.panels_mut(depth, outputs).for_each(|panel| panel.take_transposed(&transpose));
+        let expected = multiplied(&Weights::pack(depth, outputs, |k, o| w[k * outputs + o]));
+        prop_assert_eq!(multiplied(&by_rows), &expected[..]);
+        prop_assert_eq!(multiplied(&by_columns), &expected[..]);
+    }
+
+    #[test]
     fn a_blend_is_between_its_ends_and_its_pool_the_maximum(
         (count, h, w, c) in (1usize..3, 2usize..12, 2usize..12, 1usize..70),
         side in 1usize..4,

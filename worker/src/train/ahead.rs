@@ -1,7 +1,9 @@
-//! The batches of a training, made ahead of its steps.
+//! The batches of a training.
 //!
-//! Where images lie in this process's memory a thread of its own makes them, in their order, a few ahead; on another device
-//! they are chosen there, step by step. Either way a batch is a function of (seed, epoch, indices).
+//! Where images lie in this process's memory, and a core is idle while libtorch works, a thread of its own makes them, in their
+//! order, a few ahead of the steps. Where libtorch's threads have every core they make each batch between two steps: a thread
+//! beside them would wait until one of them is interrupted, and they for it. On another device batches are chosen there. In any
+//! case a batch is a function of (seed, epoch, indices).
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -12,7 +14,7 @@ use transect_common::run::Seeds;
 
 use super::augment::{augmented, change};
 use super::order::{batches, epoch_order};
-use crate::data::{Data, Gather, View};
+use crate::data::{By, Data, Gather, View};
 
 /// Batches that wait to be used: one is enough to be ahead, the other evens out.
 const WAITING: usize = 2;
@@ -42,13 +44,14 @@ impl Plan {
         })
     }
 
-    fn gathered(self, gather: &Gather, epoch: u32, indices: &[i64]) -> Batch {
+    fn gathered(self, gather: &Gather, epoch: u32, indices: &[i64], by: By) -> Batch {
         let change = |&index: &i64| match self.augment {
             // Most runs draw nothing.
             none if none == Augment::default() => View { flip: false, top: 0, left: 0 },
             augment => change(augment, self.seeds.augment, epoch, index as u32),
         };
-        gather.batch(indices, indices.iter().map(change), self.augment.crop)
+        let views: Vec<View> = indices.iter().map(change).collect();
+        gather.batch(indices, &views, self.augment.crop, by)
     }
 
     fn selected(self, data: &Data, epoch: u32, indices: &[i64]) -> Batch {
@@ -61,26 +64,35 @@ impl Plan {
 pub(super) enum Batches<'d> {
     /// From the thread, which ends when this is dropped, to the device.
     Ahead(Receiver<Batch>, Device),
-    /// From the device that holds the images.
-    There(Box<dyn Iterator<Item = Batch> + 'd>),
+    /// Made as it is asked for.
+    Now(Box<dyn Iterator<Item = Batch> + 'd>),
 }
 
 impl<'d> Batches<'d> {
     /// Those of `data` from `epoch` on, without the first `done` of that epoch.
     pub(super) fn begin(data: &'d Data, plan: Plan, epoch: u32, done: usize) -> Self {
-        let Some(gather) = data.gather(Split::Train) else {
-            let indices = plan.indices(epoch, done);
-            return Self::There(Box::new(indices.map(move |(epoch, indices)| plan.selected(data, epoch, &indices))));
-        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let is_idle = data.device() != Device::Cpu || (tch::get_num_threads().unsigned_abs() as usize) < cores;
+        let indices = plan.indices(epoch, done);
+        match data.gather(Split::Train) {
+            Some(gather) if is_idle => Self::ahead(gather, data.device(), plan, epoch, done),
+            Some(gather) => Self::Now(Box::new(
+                indices.map(move |(epoch, indices)| plan.gathered(&gather, epoch, &indices, By::Threads)),
+            )),
+            None => Self::Now(Box::new(indices.map(move |(epoch, indices)| plan.selected(data, epoch, &indices)))),
+        }
+    }
+
+    fn ahead(gather: Gather, device: Device, plan: Plan, epoch: u32, done: usize) -> Self {
         let (sender, batches) = sync_channel(WAITING);
         thread::spawn(move || {
             for (epoch, indices) in plan.indices(epoch, done) {
-                if sender.send(plan.gathered(&gather, epoch, &indices)).is_err() {
+                if sender.send(plan.gathered(&gather, epoch, &indices, By::Caller)).is_err() {
                     return;
                 }
             }
         });
-        Self::Ahead(batches, data.device())
+        Self::Ahead(batches, device)
     }
 
     /// The next batch.
@@ -90,7 +102,7 @@ impl<'d> Batches<'d> {
                 let (x, labels) = batches.recv().expect("the thread makes batches for as long as they are asked for");
                 (x.to_device(*device), labels.to_device(*device))
             }
-            Self::There(batches) => batches.next().expect("there is no last batch"),
+            Self::Now(batches) => batches.next().expect("there is no last batch"),
         }
     }
 }
@@ -111,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_batch_made_ahead_is_the_batch_that_operations_on_tensors_make(
+        fn a_batch_is_the_one_that_operations_on_tensors_make(
             flip: bool, crop in 0..9_u32, seed: u64, height in 1..9_u32, width in 1..9_u32, channels in 1..4_u32,
             batch_size in 1..9_usize, done in 0..3_usize,
         ) {
@@ -119,10 +131,13 @@ mod tests {
             let (mean, std) = (&[0.3, 0.5, 0.7][..channels as usize], &[0.2, 0.3, 0.4][..channels as usize]);
             let data = Data::new(&all, &all, mean, std, Device::Cpu);
             let plan = Plan { seeds: seed.into(), augment: Augment { flip, crop }, images: 17, batch_size };
-            let mut ahead = Batches::begin(&data, plan, 2, done);
-            prop_assert!(matches!(ahead, Batches::Ahead(..)));
+            let gather = data.gather(Split::Train).expect("the images are here");
+            let mut ahead = Batches::ahead(gather, Device::Cpu, plan, 2, done);
+            let gather = data.gather(Split::Train).expect("the images are here");
             for (epoch, indices) in plan.indices(2, done).take(6) {
-                prop_assert_eq!(ahead.next(), plan.selected(&data, epoch, &indices));
+                let expected = plan.selected(&data, epoch, &indices);
+                prop_assert_eq!(&plan.gathered(&gather, epoch, &indices, By::Threads), &expected);
+                prop_assert_eq!(ahead.next(), expected);
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 use transect_common::run::{self, Precision, TrainSpec};
 
+use super::dense::Dense;
 use super::optimizer::{Memory, Optimizer};
 use super::parts::{Manner, Part, parts};
 use super::{State, TrainError};
+use crate::kernel::Isa;
 use crate::nn::{Model, Noise, Pass};
 
 /// A model, the recipe's way of moving its parameters, and all that this remembers from step to step.
@@ -18,6 +20,8 @@ pub struct Learner<'m> {
     label_smoothing: f64,
     clip_norm: Option<f64>,
     precision: Precision,
+    /// Computes the passes of a network that is a chain of linear layers.
+    dense: Option<Dense>,
     /// Names dropout's random numbers of the next step.
     noise: Noise,
 }
@@ -41,6 +45,9 @@ impl<'m> Learner<'m> {
             let optimizer = Optimizer::new(&manner.optimizer, range.len(), model.device());
             (manner, range, optimizer)
         };
+        let suits =
+            model.device() == Device::Cpu && train.precision == Precision::Float32 && Isa::best() != Isa::Baseline;
+        let dense = suits.then(|| Dense::of(model.description())).flatten();
         let parts = parts(model.description(), train)?.into_iter().map(with_state).collect();
         Ok(Self {
             model,
@@ -48,6 +55,7 @@ impl<'m> Learner<'m> {
             label_smoothing: train.label_smoothing,
             clip_norm: train.clip_norm,
             precision: train.precision,
+            dense,
             noise: Noise { seed: train.seed.order, step: 0 },
         })
     }
@@ -95,7 +103,27 @@ impl<'m> Learner<'m> {
     }
 
     /// A batch under `theta`, with the same units dropped at every pass of a step, and the gradient of each parameter.
-    fn pass(&self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> (Passed, Vec<Tensor>) {
+    pub(super) fn pass(
+        &mut self,
+        theta: &Tensor,
+        buffers: &Tensor,
+        x: &Tensor,
+        labels: &Tensor,
+    ) -> (Passed, Vec<Tensor>) {
+        match &mut self.dense {
+            Some(dense) => dense.pass(theta, x, labels, self.label_smoothing),
+            None => self.pass_with_autograd(theta, buffers, x, labels),
+        }
+    }
+
+    /// The same by libtorch: the specification.
+    pub(super) fn pass_with_autograd(
+        &self,
+        theta: &Tensor,
+        buffers: &Tensor,
+        x: &Tensor,
+        labels: &Tensor,
+    ) -> (Passed, Vec<Tensor>) {
         let leaves: Vec<Tensor> =
             self.model.parameters(&theta.detach()).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
         let pass = Pass { noise: self.noise, precision: self.precision };

@@ -10,6 +10,7 @@
 
 mod ahead;
 mod augment;
+mod dense;
 mod event;
 mod fused;
 mod init;

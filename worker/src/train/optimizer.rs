@@ -101,29 +101,20 @@ impl Optimizer {
         }
     }
 
-    /// One pass over each piece. Not for RMSprop.
+    /// One pass over memory, in chunks that threads share. Not for RMSprop.
     fn step_fused(&mut self, theta: &mut [f32], pieces: &[Tensor], lr: f64) {
-        let mut place = 0;
-        let mut next = |grad: &[f32]| {
-            let range = place..place + grad.len();
-            place = range.end;
-            range
-        };
+        let pieces: Vec<&[f32]> = pieces.iter().map(numbers::<f32>).collect();
         match self.spec {
             run::Optimizer::Sgd { momentum, weight_decay, .. } | run::Optimizer::Sam { momentum, weight_decay, .. } => {
                 let nesterov = matches!(self.spec, run::Optimizer::Sgd { nesterov: true, .. });
                 let (lr, momentum, decay) = (lr as f32, momentum as f32, weight_decay as f32);
                 let sgd = fused::Sgd { lr, momentum, decay, nesterov };
-                if momentum != 0.0 && self.velocity.is_none() {
-                    self.velocity = Some(Tensor::zeros([theta.len() as i64], (Kind::Float, Device::Cpu)));
-                }
-                let mut velocity = self.velocity.as_mut().map(numbers_mut::<f32>);
-                for grad in pieces.iter().map(numbers::<f32>) {
-                    let range = next(grad);
-                    match &mut velocity {
-                        Some(velocity) => sgd.step_with(&mut theta[range.clone()], grad, &mut velocity[range]),
-                        None => sgd.step(&mut theta[range], grad),
-                    }
+                if momentum == 0.0 {
+                    sgd.step(theta, &pieces);
+                } else {
+                    let zeros = || Tensor::zeros([theta.len() as i64], (Kind::Float, Device::Cpu));
+                    let velocity = self.velocity.get_or_insert_with(zeros);
+                    sgd.step_with(theta, &pieces, numbers_mut(velocity));
                 }
             }
             run::Optimizer::Adam { beta1, beta2, eps, weight_decay, .. }
@@ -139,11 +130,7 @@ impl Optimizer {
                     shrink: if is_adamw { (1.0 - lr * weight_decay) as f32 } else { 1.0 },
                 };
                 let [mean, square] = self.moments.as_mut().expect("Adam begins with its moments");
-                let (mean, square) = (numbers_mut::<f32>(mean), numbers_mut::<f32>(square));
-                for grad in pieces.iter().map(numbers::<f32>) {
-                    let range = next(grad);
-                    adam.step(&mut theta[range.clone()], grad, &mut mean[range.clone()], &mut square[range]);
-                }
+                adam.step(theta, &pieces, numbers_mut(mean), numbers_mut(square));
             }
             run::Optimizer::Rmsprop { .. } => unreachable!("RMSprop is computed in vectors"),
         }

@@ -1,7 +1,7 @@
 //! A model as units: each linear or convolution layer together with the batch norm, the sum, the function and the maximum
 //! that follow it, where nothing else reads what lies between.
 
-use transect_common::model::{Activation, Description, Node, Op};
+use transect_common::model::{Description, Node, Op};
 
 use crate::kernel::{Act, Rows, Shape, Tiles};
 
@@ -207,10 +207,12 @@ impl<'m> Lowering<'m> {
             Op::Add if is_plain && node.inputs[0] != node.inputs[1] => {
                 unit.residual = node.inputs.iter().copied().find(|&input| input != last);
             }
-            Op::Activate(activation) if unit.act == Act::None && unit.pool.is_none() => match act(activation) {
-                Some(act) => unit.act = act,
-                None => return false,
-            },
+            Op::Activate(activation) if unit.act == Act::None && unit.pool.is_none() => {
+                match Act::of_network(activation) {
+                    Some(act) => unit.act = act,
+                    None => return false,
+                }
+            }
             Op::MaxPool2d { kernel, stride, padding: 0 }
                 if kernel == stride && unit.pool.is_none() && unit.residual.is_none() =>
             {
@@ -260,17 +262,6 @@ impl<'m> Lowering<'m> {
 /// True for what only gives the same numbers another meaning.
 fn is_another_name(op: Op) -> bool {
     matches!(op, Op::Flatten | Op::Tokens | Op::Dropout { .. })
-}
-
-/// The function that kernels apply as they write; nothing for those that libtorch computes.
-fn act(activation: Activation) -> Option<Act> {
-    match activation {
-        Activation::Relu => Some(Act::Relu),
-        Activation::Relu6 => Some(Act::Relu6),
-        Activation::LeakyRelu => Some(Act::LeakyRelu),
-        Activation::Identity => Some(Act::None),
-        _ => None,
-    }
 }
 
 /// Shape of every node's value, of one image.
