@@ -1,8 +1,8 @@
 //! A training step's pass through a chain of linear layers, by the kernels that measure lines.
 //!
-//! libtorch multiplies batches of a hundred images at half the processor's speed, and its autograd leaves the threads waiting
-//! between the products. Here values are [F, N], features outermost: the weights [out, in] are the rows of forward products as
-//! they lie in theta, and the gradients of values are the rows of the products that give the gradients of weights.
+//! By libtorch's operations a small network's step is half products and half what lies between them, for which all threads but
+//! one wait. Here values are [F, N], features outermost: the weights [out, in] are the rows of forward products as they lie in
+//! theta, and the gradients of values are the rows of the products that give the gradients of weights.
 //!
 //! Invariant: numbers depend neither on the threads nor on the instruction set. [`super::Learner`]'s pass with autograd is the
 //! specification, and takes all other networks.
