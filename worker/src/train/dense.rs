@@ -1,8 +1,8 @@
 //! A training step's pass through a chain of linear layers, by the kernels that measure lines.
 //!
 //! By libtorch's operations a small network's step is half products and half what lies between them, for which all threads but
-//! one wait. Here values are [F, N], features outermost: the weights [out, in] are the rows of forward products as they lie in
-//! theta, and the gradients of values are the rows of the products that give the gradients of weights.
+//! one wait. Here values are [F, N], features outermost: so the weights [out, in] are the rows of forward products as they lie in
+//! theta. Gradients of values are [N, F], and turned around once for the products that give the gradients of weights.
 //!
 //! Invariant: numbers depend neither on the threads nor on the instruction set. [`super::Learner`]'s pass with autograd is the
 //! specification, and takes all other networks.
@@ -42,8 +42,10 @@ struct Layer {
     input_by_image: Weights,
     /// What it gives, [outputs, N].
     output: Vec<f32>,
-    /// The gradient of the loss in that, before the activation.
+    /// The gradient of the loss in that, before the activation, [N, outputs].
     gradient: Vec<f32>,
+    /// Packed for the gradient of what it reads.
+    packed: Weights,
 }
 
 impl Dense {
@@ -90,7 +92,7 @@ impl Dense {
         self.forward(theta, numbers(&x), images);
         let last = self.layers.last_mut().expect("a chain has layers");
         let logits = Tensor::from_slice(&transposed(&last.output, images)).view([images as i64, classes as i64]);
-        let (loss, gradient) = cross_entropy(&last.output, numbers(labels), smoothing);
+        let (loss, gradient) = cross_entropy(numbers(&logits), numbers(labels), smoothing);
         last.gradient = gradient;
         (Passed { loss: Tensor::from(loss), logits }, self.backward(theta, images))
     }
@@ -109,8 +111,9 @@ impl Dense {
         let mut pieces = vec![];
         let mut left = &mut self.layers[..];
         while let Some((layer, below)) = left.split_last_mut() {
-            pieces.extend(layer.bias.is_some().then(|| layer.bias_gradient(images)));
-            pieces.push(layer.weight_gradient(images));
+            let by_unit = transposed(&layer.gradient, layer.outputs);
+            pieces.extend(layer.bias.is_some().then(|| layer.bias_gradient(&by_unit)));
+            pieces.push(layer.weight_gradient(&by_unit));
             if let Some(below) = below.last_mut() {
                 layer.input_gradient(theta, images, below);
             }
@@ -132,9 +135,9 @@ enum Value<'v> {
 
 impl Layer {
     fn new([inputs, outputs]: [usize; 2], weight: Range<usize>, bias: Option<Range<usize>>) -> Self {
-        let (input, input_by_image) = (Weights::room(), Weights::room());
+        let [input, input_by_image, packed] = [(); 3].map(|()| Weights::room());
         let (output, gradient) = (vec![], vec![]);
-        Self { inputs, outputs, weight, bias, act: Act::None, input, input_by_image, output, gradient }
+        Self { inputs, outputs, weight, bias, act: Act::None, input, input_by_image, output, gradient, packed }
     }
 
     fn read(&mut self, value: Value, images: usize) {
@@ -161,53 +164,58 @@ impl Layer {
         });
     }
 
-    /// The gradient [outputs, inputs]: that of the output times what was read.
-    fn weight_gradient(&self, images: usize) -> Tensor {
+    /// The gradient [outputs, inputs]: that of the output [outputs, N] times what was read.
+    fn weight_gradient(&self, of_output: &[f32]) -> Tensor {
         let mut weight = empty(&[self.outputs, self.inputs]);
-        multiply(&self.gradient, images, &self.input_by_image, numbers_mut(&mut weight), |_, _| {});
+        let images = of_output.len() / self.outputs;
+        multiply(of_output, images, &self.input_by_image, numbers_mut(&mut weight), |_, _| {});
         weight
     }
 
-    /// The gradient [outputs]: that of the output over all images.
-    fn bias_gradient(&self, images: usize) -> Tensor {
+    /// The gradient [outputs]: that of the output [outputs, N] over all images.
+    fn bias_gradient(&self, of_output: &[f32]) -> Tensor {
         let mut bias = empty(&[self.outputs]);
-        for (sum, row) in numbers_mut::<f32>(&mut bias).iter_mut().zip(self.gradient.chunks_exact(images)) {
+        let rows = of_output.chunks_exact(of_output.len() / self.outputs);
+        for (sum, row) in numbers_mut::<f32>(&mut bias).iter_mut().zip(rows) {
             *sum = sum_of(row) as f32;
         }
         bias
     }
 
-    /// Gives `below`, whose output this layer reads, its gradient: the transposed weight times that of this layer's output.
-    fn input_gradient(&self, theta: &[f32], images: usize, below: &mut Self) {
-        let weight = transposed(&theta[self.weight.clone()], self.inputs);
-        let mut packed = Weights::room();
-        for_each(packed.panels_mut(self.outputs, images), |panel| panel.take(&self.gradient));
-        below.gradient.resize(self.inputs * images, 0.0);
+    /// Gives `below`, whose output this layer reads, its gradient: that of this layer's output times the weight.
+    fn input_gradient(&mut self, theta: &[f32], images: usize, below: &mut Self) {
+        let (weight, width) = (&theta[self.weight.clone()], self.inputs);
+        for_each(self.packed.panels_mut(self.outputs, width), |panel| panel.take(weight));
+        below.gradient.resize(images * width, 0.0);
         let (act, output) = (below.act, &below.output);
-        multiply(&weight, self.outputs, &packed, &mut below.gradient, |first, gradient| {
-            for (g, &y) in gradient.iter_mut().zip(&output[first * images..]) {
-                *g *= act.slope(y);
+        multiply(&self.gradient, self.outputs, &self.packed, &mut below.gradient, |first, gradient| {
+            // As many features at a time as come with one line of the cache.
+            for feature in (0..width).step_by(LINE) {
+                for (image, row) in (first..).zip(gradient.chunks_exact_mut(width)) {
+                    for (feature, g) in (feature..).zip(row[feature..].iter_mut().take(LINE)) {
+                        *g *= act.slope(output[feature * images + image]);
+                    }
+                }
             }
         });
     }
 }
 
-/// Mean loss in nats of `logits` [classes, N] over the images, and its gradient in them: of targets that put `smoothing` on all
+/// Mean loss in nats of `logits` [N, classes] over the images, and its gradient in them: of targets that put `smoothing` on all
 /// classes alike and the rest on the label (Szegedy et al. 2016, section 7).
 fn cross_entropy(logits: &[f32], labels: &[i64], smoothing: f64) -> (f64, Vec<f32>) {
-    let (images, mut gradient) = (labels.len(), vec![0.0; logits.len()]);
-    let everywhere = smoothing * images as f64 / logits.len() as f64;
-    let mut loss = 0.0;
-    for (image, &label) in labels.iter().enumerate() {
-        let of_image = || logits.iter().skip(image).step_by(images).map(|&logit| f64::from(logit));
-        let max = of_image().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = max + of_image().map(|logit| (logit - max).exp()).sum::<f64>().ln();
-        for (class, logit) in of_image().enumerate() {
-            let target = everywhere + if class as i64 == label { 1.0 - smoothing } else { 0.0 };
-            let log_probability = logit - log_sum;
+    let (images, classes) = (labels.len(), logits.len() / labels.len());
+    let everywhere = smoothing / classes as f64;
+    let (mut loss, mut gradient) = (0.0, Vec::with_capacity(logits.len()));
+    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+        let max = row.iter().fold(f64::NEG_INFINITY, |max, &logit| max.max(f64::from(logit)));
+        let log_sum = max + row.iter().map(|&logit| (f64::from(logit) - max).exp()).sum::<f64>().ln();
+        for (class, &logit) in (0..).zip(row) {
+            let target = everywhere + if class == label { 1.0 - smoothing } else { 0.0 };
+            let log_probability = f64::from(logit) - log_sum;
             // Where nothing is expected, an impossible class costs nothing.
             loss -= if target == 0.0 { 0.0 } else { target * log_probability };
-            gradient[class * images + image] = ((log_probability.exp() - target) / images as f64) as f32;
+            gradient.push(((log_probability.exp() - target) / images as f64) as f32);
         }
     }
     (loss / images as f64, gradient)
