@@ -198,11 +198,16 @@ fn other(op: Op, unit: &Unit, count: usize, inputs: &[&[f32]], parameters: &[(Ve
         Op::GlobalAvgPool => kernel::mean_over_pixels(x, before, out),
         Op::SubsampleAndPad { pad } => kernel::subsample_and_pad(x, before, pad[0] as usize, unit.after.c, out),
         Op::Add => out.iter_mut().zip(x).zip(inputs[1]).for_each(|((out, a), b)| *out = a + b),
+        Op::Activate(_) => {
+            // Of each number, wherever it lies.
+            let own = Own { parameters: &[], running: None };
+            apply(op, &[Tensor::from_slice(x)], &own, Manner::EVALUATION).copy_data(out, x.len());
+        }
         _ => by_libtorch(op, unit, count, inputs, parameters, out),
     }
 }
 
-/// Any operation, by libtorch's operator.
+/// Any operation, by libtorch's operator, in libtorch's layout.
 fn by_libtorch(
     op: Op,
     unit: &Unit,

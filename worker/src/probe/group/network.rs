@@ -1,7 +1,7 @@
 //! A model as units: each linear or convolution layer together with the batch norm, the sum, the function and the maximum
 //! that follow it, where nothing else reads what lies between.
 
-use transect_common::model::{Description, Node, Op};
+use transect_common::model::{Activation, Description, Node, Op};
 
 use crate::kernel::{Act, Rows, Shape, Tiles};
 
@@ -109,8 +109,29 @@ impl Network {
     /// `model` in units. With `fold` batch norm is a factor and a shift of each channel, part of the unit before it;
     /// otherwise it normalises by its batch, and is a unit of its own.
     pub(super) fn new(model: &Description, fold: bool) -> Self {
-        Lowering::new(model, fold).network()
+        Lowering::new(&pooled_first(model), fold).network()
     }
+}
+
+/// The same network with maxima taken before functions that never fall, of which libtorch computes a quarter then: the maximum of
+/// what such a function gives is what it gives of the maximum. Those of [`Act`] cost nothing where they are.
+fn pooled_first(model: &Description) -> Description {
+    let mut model = model.clone();
+    for index in 0..model.nodes.len() {
+        let Op::Activate(Activation::Tanh | Activation::Sigmoid | Activation::Elu | Activation::Softplus) =
+            model.nodes[index].op
+        else {
+            continue;
+        };
+        let mut readers = (index + 1..model.nodes.len()).filter(|&reader| model.nodes[reader].inputs.contains(&index));
+        if let (Some(pool), None) = (readers.next(), readers.next())
+            && matches!(model.nodes[pool].op, Op::MaxPool2d { .. })
+        {
+            let function = model.nodes[index].op;
+            model.nodes[index].op = std::mem::replace(&mut model.nodes[pool].op, function);
+        }
+    }
+    model
 }
 
 struct Lowering<'m> {
@@ -353,6 +374,23 @@ mod tests {
             (true, None, 120),
             (true, None, 84),
             (false, None, 10),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn smooth_functions_are_taken_of_maxima() {
+        let network = network("simple-cnn", true);
+        let shown: Vec<_> = network.units.iter().map(|u| (u.layer(), u.pool, u.after.len())).collect();
+        let expected = [
+            (None, None, 3 * 32 * 32),
+            (Some(0), Some(2), 16 * 16 * 16),
+            (None, None, 16 * 16 * 16),
+            (Some(1), Some(2), 32 * 8 * 8),
+            (None, None, 32 * 8 * 8),
+            (Some(2), Some(2), 32 * 4 * 4),
+            (None, None, 32 * 4 * 4),
+            (Some(3), None, 10),
         ];
         assert_eq!(shown, expected);
     }
