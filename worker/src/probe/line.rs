@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use transect_common::data::Split;
 use transect_common::line::{BatchNorm, LineSpec, Normalize};
 use transect_common::mask::Mask;
@@ -11,6 +11,7 @@ use transect_common::run::Tag;
 
 use super::{Ends, LineTask, MeasureName, Measured, ProbeError, Subject};
 use crate::data::Data;
+use crate::host::numbers;
 
 /// A line on a device.
 #[derive(Debug)]
@@ -121,27 +122,41 @@ impl Moving {
         vector
     }
 
+    /// In one pass: ends may be large, and in f64 twice that.
     fn apart(&self) -> Vec<Measured> {
-        let sum = |product: &dyn Fn(&Tensor, &Tensor) -> Tensor| -> f64 {
-            let one = |range| {
-                let [from, to] = [&self.from, &self.to].map(|end| part(end, range).to_kind(Kind::Double));
-                product(&from, &to).double_value(&[])
-            };
-            self.ranges.iter().map(one).sum()
-        };
-        let distance = sum(&|from, to| (to - from).square().sum(Kind::Double)).sqrt();
-        let from_norm = sum(&|from, _| from.dot(from)).sqrt();
-        let to_norm = sum(&|_, to| to.dot(to)).sqrt();
-        let cosine = sum(&|from, to| from.dot(to)) / (from_norm * to_norm);
+        let mut sums = [0.0; 4];
+        for range in &self.ranges {
+            let [from, to] = [&self.from, &self.to].map(|end| part(end, range).to_device(Device::Cpu).contiguous());
+            add_up(numbers(&from), numbers(&to), &mut sums);
+        }
+        let [distance, from_norm, to_norm, dot] = sums;
+        let (distance, from_norm, to_norm) = (distance.sqrt(), from_norm.sqrt(), to_norm.sqrt());
         [
             (MeasureName::Distance, distance),
             (MeasureName::DistanceRelative, distance / from_norm),
-            (MeasureName::Cosine, cosine),
+            (MeasureName::Cosine, dot / (from_norm * to_norm)),
         ]
         .into_iter()
         .filter(|(_, value)| value.is_finite())
         .map(|(name, value)| Measured { name, split: None, value })
         .collect()
+    }
+}
+
+/// Adds |to - from|^2, |from|^2, |to|^2 and from . to, in f64; of each, eight sums side by side.
+fn add_up(from: &[f32], to: &[f32], sums: &mut [f64; 4]) {
+    let mut lanes = [[0.0; 8]; 4];
+    for (from, to) in from.chunks(8).zip(to.chunks(8)) {
+        for (lane, (&from, &to)) in from.iter().zip(to).enumerate() {
+            let (from, to) = (f64::from(from), f64::from(to));
+            let terms = [(to - from) * (to - from), from * from, to * to, from * to];
+            for (sum, term) in lanes.iter_mut().zip(terms) {
+                sum[lane] += term;
+            }
+        }
+    }
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        *sum += lanes.iter().sum::<f64>();
     }
 }
 
