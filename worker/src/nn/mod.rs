@@ -14,6 +14,7 @@ mod ops;
 mod score;
 
 pub(crate) use apply::{Manner, Own, apply};
+pub(crate) use model::maxima_first;
 pub use model::{Model, Noise, Norm, Pass};
 pub use score::{Score, Tally};
 pub use transect_common::model::Description;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tch::{Device, Tensor};
-use transect_common::model::{Activation, Description, Layer, Op};
+use transect_common::model::{Activation, Description, Layer, Node, Op};
 use transect_common::run::Precision;
 
 use super::apply::{Manner, Own, apply};
@@ -55,9 +55,9 @@ pub struct Model {
     shapes: Vec<Vec<i64>>,
     /// For each value the node that reads it last: it is freed there.
     last_use: Vec<usize>,
-    /// For each node whether it is a ReLU whose result is pooled and not read otherwise. It is applied to what the pool
-    /// leaves, a quarter or less: the maximum of ReLUs is the ReLU of the maximum, gradients included.
-    is_pooled_first: Vec<bool>,
+    /// The description's, with maxima taken before ReLUs, which then have a quarter of the numbers or less: the maximum of ReLUs
+    /// is the ReLU of the maximum, gradients included.
+    nodes: Vec<Node>,
     /// Training passes convolution's own layout from one operation to the next.
     trains_blocked: bool,
 }
@@ -73,9 +73,9 @@ impl Model {
                 last_use[input] = index;
             }
         }
-        let is_pooled_first = pooled_first(&description);
+        let nodes = maxima_first(&description.nodes, |activation| activation == Activation::Relu);
         let trains_blocked = device == Device::Cpu && blocked::suits(&description);
-        Self { description, device, lens, shapes, last_use, is_pooled_first, trains_blocked }
+        Self { description, device, lens, shapes, last_use, nodes, trains_blocked }
     }
 
     /// What is computed.
@@ -113,7 +113,7 @@ impl Model {
     }
 
     fn compute(&self, weights: &[Tensor], buffers: &Tensor, x: &Tensor, norm: Norm, pass: Option<Pass>) -> Tensor {
-        let nodes = &self.description.nodes;
+        let nodes = &self.nodes;
         let noise = pass.map(|pass| pass.noise);
         let precision = pass.map_or_else(Precision::default, |pass| pass.precision);
         let is_blocked = self.trains_blocked && pass.is_some() && precision == Precision::Float32;
@@ -130,7 +130,6 @@ impl Model {
             }
             let value = match node.op {
                 Op::Input => x.shallow_clone(),
-                Op::Activate(_) if self.is_pooled_first[index] => inputs[0].shallow_clone(),
                 op => {
                     let parameters = op.layer().map_or(&[][..], |layer| &weights[self.layer(layer).parameters.clone()]);
                     let running = match op {
@@ -139,9 +138,7 @@ impl Model {
                     };
                     let noise = noise.map(|noise| (noise, index));
                     let manner = Manner { norm, noise, precision, is_blocked };
-                    let value = apply(op, &inputs, &Own { parameters, running }, manner);
-                    let is_pool = matches!(op, Op::MaxPool2d { .. });
-                    if is_pool && self.is_pooled_first[node.inputs[0]] { value.relu() } else { value }
+                    apply(op, &inputs, &Own { parameters, running }, manner)
                 }
             };
             values.push(Some(value));
@@ -173,16 +170,22 @@ impl Model {
     }
 }
 
-/// For each node whether it is a ReLU that one pool reads and nothing else.
-fn pooled_first(description: &Description) -> Vec<bool> {
-    let nodes = &description.nodes;
-    let is_only_pooled = |index: usize| {
-        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&index));
-        let pooled = readers.next().is_some_and(|node| matches!(node.op, Op::MaxPool2d { .. }));
-        pooled && readers.next().is_none()
-    };
-    let is_relu = |index: usize| matches!(nodes[index].op, Op::Activate(Activation::Relu));
-    (0..nodes.len()).map(|index| is_relu(index) && is_only_pooled(index)).collect()
+/// `nodes` with each maximum taken before the function that it is taken of, where this `may_wait` and nothing else reads it. The
+/// same numbers for a function that never falls: the maximum of what it gives is what it gives of the maximum.
+pub(crate) fn maxima_first(nodes: &[Node], may_wait: impl Fn(Activation) -> bool) -> Vec<Node> {
+    let mut nodes = nodes.to_vec();
+    for index in 0..nodes.len() {
+        let Op::Activate(activation) = nodes[index].op else { continue };
+        let mut readers = (index + 1..nodes.len()).filter(|&reader| nodes[reader].inputs.contains(&index));
+        if let (Some(pool), None) = (readers.next(), readers.next())
+            && may_wait(activation)
+            && matches!(nodes[pool].op, Op::MaxPool2d { .. })
+        {
+            nodes[index].op = nodes[pool].op;
+            nodes[pool].op = Op::Activate(activation);
+        }
+    }
+    nodes
 }
 
 fn alive(values: &[Option<Tensor>], value: usize) -> &Tensor {

@@ -14,7 +14,7 @@ use transect_common::model::{Description, Op, Role};
 
 use super::learner::Passed;
 use crate::host::{numbers, numbers_mut};
-use crate::kernel::{Act, Epilogue, Rows, Shape, Weights, product};
+use crate::kernel::{Act, Epilogue, Rows, Shape, Weights, add_up, product};
 use crate::openmp::for_each;
 
 /// Numbers in a line of the cache.
@@ -112,7 +112,7 @@ impl Dense {
         let mut left = &mut self.layers[..];
         while let Some((layer, below)) = left.split_last_mut() {
             let by_unit = transposed(&layer.gradient, layer.outputs);
-            pieces.extend(layer.bias.is_some().then(|| layer.bias_gradient(&by_unit)));
+            pieces.extend(layer.bias.is_some().then(|| layer.bias_gradient()));
             pieces.push(layer.weight_gradient(&by_unit));
             if let Some(below) = below.last_mut() {
                 layer.input_gradient(theta, images, below);
@@ -172,14 +172,11 @@ impl Layer {
         weight
     }
 
-    /// The gradient [outputs]: that of the output [outputs, N] over all images.
-    fn bias_gradient(&self, of_output: &[f32]) -> Tensor {
-        let mut bias = empty(&[self.outputs]);
-        let rows = of_output.chunks_exact(of_output.len() / self.outputs);
-        for (sum, row) in numbers_mut::<f32>(&mut bias).iter_mut().zip(rows) {
-            *sum = sum_of(row) as f32;
-        }
-        bias
+    /// The gradient [outputs]: that of the output over all images, in f64.
+    fn bias_gradient(&self) -> Tensor {
+        let mut sums = vec![0.0; self.outputs];
+        add_up(&self.gradient, None, &mut sums);
+        Tensor::from_slice(&sums).to_kind(Kind::Float)
     }
 
     /// Gives `below`, whose output this layer reads, its gradient: that of this layer's output times the weight.
@@ -219,18 +216,6 @@ fn cross_entropy(logits: &[f32], labels: &[i64], smoothing: f64) -> (f64, Vec<f3
         }
     }
     (loss / images as f64, gradient)
-}
-
-/// The sum in f64, of eight sums side by side.
-fn sum_of(row: &[f32]) -> f64 {
-    let (eights, rest) = row.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for eight in eights {
-        for (sum, &x) in sums.iter_mut().zip(eight) {
-            *sum += f64::from(x);
-        }
-    }
-    sums.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x)).sum::<f64>()
 }
 
 /// Writes `left` [M, K] times `right` [K, N] to `out` [M, N], of which each thread takes some rows and hands them to `then` with
@@ -340,12 +325,18 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn bytes_do_not_depend_on_threads() {
+    /// A network, its theta, and a batch of 33 images with their labels.
+    fn drawn() -> (Description, [Tensor; 3]) {
         let model = mlp(&[30, 20], "relu", [1, 9, 9]);
         let theta = Tensor::randn([model.theta_len() as i64], (Kind::Float, Device::Cpu));
         let x = Tensor::randn([33, 1, 9, 9], (Kind::Float, Device::Cpu));
         let labels = Tensor::randint(10, [33], (Kind::Int64, Device::Cpu));
+        (model, [theta, x, labels])
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_threads() {
+        let (model, [theta, x, labels]) = drawn();
         let pass = |threads| {
             tch::set_num_threads(threads);
             let (passed, gradient) = Dense::of(&model).unwrap().pass(&theta, &x, &labels, 0.1);
@@ -357,10 +348,7 @@ mod tests {
 
     #[test]
     fn room_of_a_larger_batch_does_for_a_smaller_one() {
-        let model = mlp(&[30, 20], "relu", [1, 9, 9]);
-        let theta = Tensor::randn([model.theta_len() as i64], (Kind::Float, Device::Cpu));
-        let x = Tensor::randn([33, 1, 9, 9], (Kind::Float, Device::Cpu));
-        let labels = Tensor::randint(10, [33], (Kind::Int64, Device::Cpu));
+        let (model, [theta, x, labels]) = drawn();
         let mut used = Dense::of(&model).unwrap();
         used.pass(&theta, &x, &labels, 0.0);
         let (few, few_labels) = (x.i(..7), labels.i(..7));

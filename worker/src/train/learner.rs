@@ -103,13 +103,7 @@ impl<'m> Learner<'m> {
     }
 
     /// A batch under `theta`, with the same units dropped at every pass of a step, and the gradient of each parameter.
-    pub(super) fn pass(
-        &mut self,
-        theta: &Tensor,
-        buffers: &Tensor,
-        x: &Tensor,
-        labels: &Tensor,
-    ) -> (Passed, Vec<Tensor>) {
+    fn pass(&mut self, theta: &Tensor, buffers: &Tensor, x: &Tensor, labels: &Tensor) -> (Passed, Vec<Tensor>) {
         match &mut self.dense {
             Some(dense) => dense.pass(theta, x, labels, self.label_smoothing),
             None => self.pass_with_autograd(theta, buffers, x, labels),

@@ -4,6 +4,7 @@
 use transect_common::model::{Activation, Description, Node, Op};
 
 use crate::kernel::{Act, Rows, Shape, Tiles};
+use crate::nn::maxima_first;
 
 /// How a value's numbers are meant. All lie as [N, H, W, C].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,29 +110,15 @@ impl Network {
     /// `model` in units. With `fold` batch norm is a factor and a shift of each channel, part of the unit before it;
     /// otherwise it normalises by its batch, and is a unit of its own.
     pub(super) fn new(model: &Description, fold: bool) -> Self {
-        Lowering::new(&pooled_first(model), fold).network()
+        let model = Description { nodes: maxima_first(&model.nodes, may_wait), ..model.clone() };
+        Lowering::new(&model, fold).network()
     }
 }
 
-/// The same network with maxima taken before functions that never fall, of which libtorch computes a quarter then: the maximum of
-/// what such a function gives is what it gives of the maximum. Those of [`Act`] cost nothing where they are.
-fn pooled_first(model: &Description) -> Description {
-    let mut model = model.clone();
-    for index in 0..model.nodes.len() {
-        let Op::Activate(Activation::Tanh | Activation::Sigmoid | Activation::Elu | Activation::Softplus) =
-            model.nodes[index].op
-        else {
-            continue;
-        };
-        let mut readers = (index + 1..model.nodes.len()).filter(|&reader| model.nodes[reader].inputs.contains(&index));
-        if let (Some(pool), None) = (readers.next(), readers.next())
-            && matches!(model.nodes[pool].op, Op::MaxPool2d { .. })
-        {
-            let function = model.nodes[index].op;
-            model.nodes[index].op = std::mem::replace(&mut model.nodes[pool].op, function);
-        }
-    }
-    model
+/// Of the functions that never fall, those that libtorch computes: of a quarter of the numbers where a maximum is taken before
+/// them. Those of [`Act`] cost nothing where they are.
+fn may_wait(activation: Activation) -> bool {
+    matches!(activation, Activation::Tanh | Activation::Sigmoid | Activation::Elu | Activation::Softplus)
 }
 
 struct Lowering<'m> {
