@@ -87,7 +87,7 @@ def measured(command: list, env: dict | None = None) -> dict:
 def ours(*arguments, threads: int = 1) -> dict:
     """What `transect-bench` measures, with the environment that a worker gives its executor."""
     memory = {
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TOP_PAD_": str(64 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     }

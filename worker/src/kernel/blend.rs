@@ -219,3 +219,43 @@ fn add_up_by<T: Tile<ROWS>, const ROWS: usize>(x: &[f32], means: Option<&[f64]>,
         }
     }
 }
+
+per_isa! {
+    /// Moves each number of `from` to where it is at `alpha` on the way to `to`: as libtorch's `lerp`, from the nearer end.
+    pub fn lerp(from: &mut [f32], to: &[f32], alpha: f32) = lerp_by
+}
+
+#[inline(always)]
+fn lerp_by<T: Tile<ROWS>, const ROWS: usize>(from: &mut [f32], to: &[f32], alpha: f32) {
+    if alpha.abs() < 0.5 {
+        from.iter_mut().zip(to).for_each(|(from, &to)| *from = alpha.mul_add(to - *from, *from));
+    } else {
+        from.iter_mut().zip(to).for_each(|(from, &to)| *from = to - (to - *from) * (1.0 - alpha));
+    }
+}
+
+per_isa! {
+    /// Adds |to - from|^2, |from|^2, |to|^2 and from . to to `sums`, in f64; of each, eight sums side by side.
+    pub fn apart(from: &[f32], to: &[f32], sums: &mut [f64; 4]) = apart_by
+}
+
+#[inline(always)]
+fn apart_by<T: Tile<ROWS>, const ROWS: usize>(from: &[f32], to: &[f32], sums: &mut [f64; 4]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks(), to.as_chunks());
+    let [mut last_from, mut last_to] = [[0.0; WIDE]; 2];
+    last_from[..from_rest.len()].copy_from_slice(from_rest);
+    last_to[..to_rest.len()].copy_from_slice(to_rest);
+    let mut lanes = [[0.0; WIDE]; 4];
+    for (from, to) in from.iter().zip(to).chain([(&last_from, &last_to)]) {
+        for lane in 0..WIDE {
+            let (from, to) = (f64::from(from[lane]), f64::from(to[lane]));
+            lanes[0][lane] += (to - from) * (to - from);
+            lanes[1][lane] += from * from;
+            lanes[2][lane] += to * to;
+            lanes[3][lane] += from * to;
+        }
+    }
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        *sum += lanes.iter().sum::<f64>();
+    }
+}

@@ -21,7 +21,7 @@ mod winograd;
 
 use transect_common::model::Activation;
 
-pub use blend::{Blend, add_up, blend, blend_and_pool, moments};
+pub use blend::{Blend, add_up, apart, blend, blend_and_pool, lerp, moments};
 pub use depthwise::depthwise;
 pub use isa::Isa;
 pub use pool::{max_pool, mean_over_pixels};

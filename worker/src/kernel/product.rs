@@ -1,5 +1,7 @@
 //! Products of many rows with one packed matrix: linear layers, and convolutions as products over windows.
 
+use std::ops::Range;
+
 use super::isa::{Tile, per_isa};
 use super::{Act, Shape};
 
@@ -19,19 +21,6 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Packs the matrix whose number at (`k`, `output`) is `at(k, output)`.
-    pub fn pack(depth: usize, outputs: usize, at: impl Fn(usize, usize) -> f32) -> Self {
-        let mut packed = Self::room();
-        for panel in packed.panels_mut(depth, outputs) {
-            for (k, row) in panel.numbers.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
-                for (column, value) in row[..panel.columns].iter_mut().enumerate() {
-                    *value = at(k, panel.first + column);
-                }
-            }
-        }
-        packed
-    }
-
     /// Room for matrices [K, outputs] of all sizes.
     pub fn room() -> Self {
         Self { panels: vec![], depth: 0, outputs: 0 }
@@ -65,6 +54,11 @@ pub struct Panel<'w> {
 }
 
 impl Panel<'_> {
+    /// Which columns of the matrix are its.
+    pub fn outputs(&self) -> Range<usize> {
+        self.first..self.first + self.columns
+    }
+
     /// Fills it from the whole matrix [K, outputs].
     pub fn take(self, matrix: &[f32]) {
         let rows = matrix.chunks_exact(self.outputs);
@@ -80,16 +74,28 @@ impl Panel<'_> {
 
     /// Fills it from the whole matrix's transpose [outputs, K].
     pub fn take_transposed(self, matrix: &[f32]) {
+        let depth = self.numbers.len() / COLUMNS;
+        let first = self.first;
+        self.take_filters(&matrix[first * depth..], 1);
+    }
+
+    /// Fills it from the filters of its own outputs, [outputs, channels, `area` pixels]: its rows are the numbers of a window,
+    /// pixel by pixel.
+    pub fn take_filters(self, filters: &[f32], area: usize) {
         let rows = self.numbers.as_chunks_mut::<COLUMNS>().0;
         let depth = rows.len();
-        // So many numbers of a column come with one line of the cache.
+        let channels = depth / area;
+        // So many numbers of a filter come with one line of the cache; each row is written once, for rows may lie far apart.
         for from in (0..depth).step_by(COLUMNS) {
-            let block = &mut rows[from..(from + COLUMNS).min(depth)];
+            let mut block = [[0.0; COLUMNS]; COLUMNS];
             for column in 0..self.columns {
-                let numbers = &matrix[(self.first + column) * depth + from..][..block.len()];
+                let numbers = &filters[column * depth..][..depth][from..];
                 for (row, number) in block.iter_mut().zip(numbers) {
                     row[column] = *number;
                 }
+            }
+            for (place, row) in (from..depth).zip(block) {
+                rows[place % area * channels + place / area] = row;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Each kernel against libtorch's operator.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
 
@@ -9,6 +11,13 @@ use crate::random::{Purpose, Stream};
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut stream = Stream::new(seed, Purpose::Init, 0);
     (0..count).map(|_| stream.normal() as f32).collect()
+}
+
+/// A matrix [`depth`, `outputs`], packed.
+fn packed(depth: usize, outputs: usize, matrix: &[f32]) -> Weights {
+    let mut packed = Weights::room();
+    packed.panels_mut(depth, outputs).for_each(|panel| panel.take(matrix));
+    packed
 }
 
 /// [N, H, W, C] as libtorch has it.
@@ -66,14 +75,22 @@ fn check_convolution(
     let mut out = vec![f32::NAN; count * after.len()];
     let padded = Shape { h: before.h + 2 * padding, w: before.w + 2 * padding, c: before.c };
     let area = side * side;
-    let packed =
-        Weights::pack(area * before.c, outputs, |k, o| weights[(o * before.c + k % before.c) * area + k / before.c]);
+    let filters = |outputs: Range<usize>| &weights[outputs.start * before.c * area..outputs.end * before.c * area];
+    let mut packed = Weights::room();
+    packed.panels_mut(area * before.c, outputs).for_each(|panel| {
+        let filters = filters(panel.outputs());
+        panel.take_filters(filters, area);
+    });
     super::product(&padded_to(padded), &Rows::windows(padded, side, stride), &packed, &epilogue, &mut out);
     assert_near(&out, &truth, 1e-5);
     if side == 3 && stride == 1 && before.c.is_multiple_of(8) {
         let tiles = Tiles::new(before, padding);
         out.fill(f32::NAN);
-        let packed = WinogradWeights::pack(&weights, before.c, outputs);
+        let mut packed = WinogradWeights::room(before.c, outputs);
+        packed.panels_mut().for_each(|panel| {
+            let filters = filters(panel.outputs());
+            panel.take_filters(filters);
+        });
         winograd(&x, tiles, &packed, &epilogue, &mut out);
         assert_near(&out, &truth, 1e-5);
     }
@@ -94,7 +111,7 @@ proptest! {
     #[test]
     fn long_rows_are_summed_in_blocks(rows in 1usize..40, depth in 500usize..2000, outputs in 1usize..40) {
         let (x, w) = (numbers(rows * depth, 6), numbers(depth * outputs, 7));
-        let packed = Weights::pack(depth, outputs, |k, o| w[k * outputs + o]);
+        let packed = packed(depth, outputs, &w);
         let mut out = vec![f32::NAN; rows * outputs];
         product(&x, &Rows::pixels(Shape { h: 1, w: 1, c: depth }), &packed, &Epilogue::NONE, &mut out);
         let matrix = |values: &[f32], height: usize| Tensor::from_slice(values).view([height as i64, -1]);
@@ -113,10 +130,10 @@ proptest! {
             out
         };
         // Into room that had another matrix.
-        let [mut by_rows, mut by_columns] = [(); 2].map(|()| Weights::pack(before, before, |k, o| (k + o) as f32));
+        let [mut by_rows, mut by_columns] = [(); 2].map(|()| packed(before, before, &numbers(before * before, 8)));
         by_rows.panels_mut(depth, outputs).for_each(|panel| panel.take(&w));
         by_columns.panels_mut(depth, outputs).for_each(|panel| panel.take_transposed(&transpose));
-        let expected = multiplied(&Weights::pack(depth, outputs, |k, o| w[k * outputs + o]));
+        let expected = multiplied(&packed(depth, outputs, &w));
         prop_assert_eq!(multiplied(&by_rows), &expected[..]);
         prop_assert_eq!(multiplied(&by_columns), &expected[..]);
     }
@@ -210,9 +227,13 @@ fn a_result_does_not_depend_on_its_place_in_the_batch() {
     let shape = Shape { h: 8, w: 8, c: 32 };
     let x = numbers(9 * shape.len(), 16);
     let weights = numbers(9 * 32 * 20, 17);
-    let packed = Weights::pack(32, 20, |k, o| weights[k * 20 + o]);
+    let packed = packed(32, 20, &weights);
     let tiles = Tiles::new(shape, 0);
-    let filtered = WinogradWeights::pack(&weights, 32, 20);
+    let mut filtered = WinogradWeights::room(32, 20);
+    filtered.panels_mut().for_each(|panel| {
+        let Range { start, end } = panel.outputs();
+        panel.take_filters(&weights[start * 32 * 9..end * 32 * 9]);
+    });
     let all = |images: &[f32]| {
         let count = images.len() / shape.len();
         let (mut rows, mut filter) = (vec![0.0; count * 64 * 20], vec![0.0; count * 36 * 20]);

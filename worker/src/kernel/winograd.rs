@@ -5,6 +5,8 @@
 //! exact in f32, and the results' rounding errors are about twice a plain convolution's instead of five times (root mean
 //! square). Weights are transformed in f64.
 
+use std::ops::Range;
+
 use super::Shape;
 use super::isa::{Tile, per_isa};
 use super::product::{COLUMNS, Epilogue};
@@ -24,7 +26,7 @@ type Lanes = [f32; LANES];
 /// A tile that is transformed in one direction.
 type Half = [[Lanes; REACH]; REACH];
 
-/// The weights of a convolution, transformed and packed: for each of 36 places panels of 16 outputs.
+/// The weights of a convolution, transformed and packed into panels of 16 outputs.
 #[derive(Debug, Clone)]
 pub struct WinogradWeights {
     panels: Vec<f32>,
@@ -33,37 +35,64 @@ pub struct WinogradWeights {
 }
 
 impl WinogradWeights {
-    /// Transforms and packs weights [outputs, inputs, 3, 3].
-    pub fn pack(weights: &[f32], inputs: usize, outputs: usize) -> Self {
-        let panel_count = outputs.div_ceil(COLUMNS);
-        let mut panels = vec![0.0; PLACES * panel_count * inputs * COLUMNS];
-        for panel in 0..panel_count {
-            let first = panel * COLUMNS;
-            for input in 0..inputs {
-                let mut places = [[0.0; COLUMNS]; PLACES];
-                for output in first..outputs.min(first + COLUMNS) {
-                    let kernel: &[f32] = &weights[(output * inputs + input) * 9..][..9];
-                    for (place, value) in transformed(kernel).into_iter().enumerate() {
-                        places[place][output - first] = value;
-                    }
-                }
-                for (place, row) in places.iter().enumerate() {
-                    let start = ((place * panel_count + panel) * inputs + input) * COLUMNS;
-                    panels[start..][..COLUMNS].copy_from_slice(row);
-                }
-            }
-        }
-        Self { panels, inputs, outputs }
+    /// Room for weights [outputs, inputs, 3, 3], each panel to be filled.
+    pub fn room(inputs: usize, outputs: usize) -> Self {
+        Self { panels: vec![0.0; outputs.div_ceil(COLUMNS) * PLACES * inputs * COLUMNS], inputs, outputs }
     }
 
+    /// Its panels.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = WinogradPanel<'_>> {
+        let Self { inputs, outputs, .. } = *self;
+        let panels = self.panels.chunks_exact_mut(PLACES * inputs * COLUMNS).enumerate();
+        panels.map(move |(index, numbers)| {
+            let first = index * COLUMNS;
+            WinogradPanel { outputs: first..outputs.min(first + COLUMNS), inputs, numbers }
+        })
+    }
+
+    /// What the panel has at a place, [inputs, 16].
     fn panel(&self, place: usize, panel: usize) -> &[f32] {
         let size = self.inputs * COLUMNS;
-        &self.panels[(place * self.outputs.div_ceil(COLUMNS) + panel) * size..][..size]
+        &self.panels[(panel * PLACES + place) * size..][..size]
+    }
+}
+
+/// Up to 16 outputs of packed weights.
+#[derive(Debug)]
+pub struct WinogradPanel<'w> {
+    outputs: Range<usize>,
+    inputs: usize,
+    /// [36 places, inputs, 16]
+    numbers: &'w mut [f32],
+}
+
+impl WinogradPanel<'_> {
+    /// Which outputs are its.
+    pub fn outputs(&self) -> Range<usize> {
+        self.outputs.clone()
+    }
+
+    /// Fills it from the filters of its own outputs, [outputs, inputs, 3, 3].
+    pub fn take_filters(self, filters: &[f32]) {
+        let rows = self.numbers.as_chunks_mut::<COLUMNS>().0;
+        let filters = filters.as_chunks::<9>().0;
+        for input in 0..self.inputs {
+            // Each row is written once: they lie far apart.
+            let mut places = [[0.0; COLUMNS]; PLACES];
+            for column in 0..self.outputs.len() {
+                for (row, value) in places.iter_mut().zip(transformed(&filters[column * self.inputs + input])) {
+                    row[column] = value;
+                }
+            }
+            for (place, row) in places.into_iter().enumerate() {
+                rows[place * self.inputs + input] = row;
+            }
+        }
     }
 }
 
 /// G g G^T, row by row.
-fn transformed(kernel: &[f32]) -> [f32; PLACES] {
+fn transformed(kernel: &[f32; 9]) -> [f32; PLACES] {
     let columns = [0, 1, 2].map(|x| at_points([0, 1, 2].map(|y| f64::from(kernel[3 * y + x]))));
     let mut result = [0.0; PLACES];
     for y in 0..REACH {

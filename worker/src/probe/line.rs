@@ -12,6 +12,11 @@ use transect_common::run::Tag;
 use super::{Ends, LineTask, MeasureName, Measured, ProbeError, Subject};
 use crate::data::Data;
 use crate::host::numbers;
+use crate::kernel::apart;
+use crate::openmp::for_each;
+
+/// Numbers of a vector that are added up by themselves, whatever the number of threads.
+const PIECE: usize = 1 << 20;
 
 /// A line on a device.
 #[derive(Debug)]
@@ -127,7 +132,12 @@ impl Moving {
         let mut sums = [0.0; 4];
         for range in &self.ranges {
             let [from, to] = [&self.from, &self.to].map(|end| part(end, range).to_device(Device::Cpu).contiguous());
-            add_up(numbers(&from), numbers(&to), &mut sums);
+            let (from, to) = (numbers(&from).chunks(PIECE), numbers(&to).chunks(PIECE));
+            let mut pieces: Vec<[f64; 4]> = vec![[0.0; 4]; from.len()];
+            for_each(pieces.iter_mut().zip(from.zip(to)), |(sums, (from, to))| apart(from, to, sums));
+            for piece in pieces {
+                sums.iter_mut().zip(piece).for_each(|(sum, more)| *sum += more);
+            }
         }
         let [distance, from_norm, to_norm, dot] = sums;
         let (distance, from_norm, to_norm) = (distance.sqrt(), from_norm.sqrt(), to_norm.sqrt());
@@ -140,23 +150,6 @@ impl Moving {
         .filter(|(_, value)| value.is_finite())
         .map(|(name, value)| Measured { name, split: None, value })
         .collect()
-    }
-}
-
-/// Adds |to - from|^2, |from|^2, |to|^2 and from . to, in f64; of each, eight sums side by side.
-fn add_up(from: &[f32], to: &[f32], sums: &mut [f64; 4]) {
-    let mut lanes = [[0.0; 8]; 4];
-    for (from, to) in from.chunks(8).zip(to.chunks(8)) {
-        for (lane, (&from, &to)) in from.iter().zip(to).enumerate() {
-            let (from, to) = (f64::from(from), f64::from(to));
-            let terms = [(to - from) * (to - from), from * from, to * to, from * to];
-            for (sum, term) in lanes.iter_mut().zip(terms) {
-                sum[lane] += term;
-            }
-        }
-    }
-    for (sum, lanes) in sums.iter_mut().zip(lanes) {
-        *sum += lanes.iter().sum::<f64>();
     }
 }
 

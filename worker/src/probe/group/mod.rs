@@ -28,7 +28,7 @@ use transect_common::model::Description;
 use self::network::Network;
 pub use self::network::products;
 use self::pass::{Images, Size, pass};
-use self::plan::{BatchStatistics, Estimates, Plan, Planner, ValueId};
+use self::plan::{BatchStatistics, Estimates, Form, Plan, Planner, ValueId, packed_bytes};
 use self::progress::Progress;
 use self::score::{Scores, Sums};
 use self::states::{Courses, State};
@@ -37,9 +37,9 @@ use super::{Finding, LineTask, ProbeError, Subject};
 use crate::Stop;
 use crate::kernel;
 
-/// Bytes that the packed weights of a set of states may take.
+/// Bytes that the packed weights of a set of states may take, where two networks' take less.
 const WEIGHTS: usize = 512 << 20;
-/// Operations after which a set's points are handed out: some ten seconds' worth on two cores.
+/// Operations that a set may take, so that points are handed out: some ten seconds' worth on two cores.
 const WORK: f64 = 1.5e12;
 
 /// Measures the points of `lines` that are not done: all lines together, in sets of points that are emitted as they are
@@ -160,19 +160,22 @@ impl<'e> Evaluator<'e> {
         };
         states.sort_by_cached_key(lowest);
         let images: usize = Split::ALL.iter().map(|&split| self.images(split).count).sum();
+        // The held network and each layer's other end stay within two networks, two points of a whole line do not.
+        let most = WEIGHTS.max(2 * network.units.iter().map(|unit| packed_bytes(unit, Form::Whole)).sum::<usize>());
         let mut sets = vec![];
         let mut planner = self.planner(BatchStatistics::Buffers);
         let mut set: Vec<State> = vec![];
         for state in states {
-            let is_full = planner.weight_bytes() > WEIGHTS || planner.operations() * images as f64 > WORK;
+            planner.logits(state);
+            let is_full = planner.weight_bytes() >= most || planner.operations() * images as f64 > WORK;
             let is_apart = set.last().is_some_and(|last| {
                 last.line != state.line && (progress.looks_at_whole(last.line) || progress.looks_at_whole(state.line))
             });
-            if is_full || is_apart {
+            if !set.is_empty() && (is_full || is_apart) {
                 sets.push(std::mem::take(&mut set));
                 planner = self.planner(BatchStatistics::Buffers);
+                planner.logits(state);
             }
-            planner.logits(state);
             set.push(state);
         }
         sets.extend(Some(set).filter(|set| !set.is_empty()));

@@ -19,6 +19,8 @@ use crate::data::Data;
 const VALUES: usize = 1 << 30;
 /// Numbers of images at a time that are tried.
 const SIZES: [usize; 7] = [4, 8, 16, 32, 64, 128, 256];
+/// How often a batch should use each weight: fewer times, and it waits for them to come from memory.
+const USES: f64 = 32.0;
 
 /// How many images are taken at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,15 +166,23 @@ impl Sizes {
             let threads = threads.min(VALUES / (bytes * size.min(images))).min(images.div_ceil(size)).max(1);
             return Self { name, threads, untried: vec![], best: None, fallback: size };
         }
+        let least = SIZES.into_iter().find(|&size| size as f64 * plan.uses >= USES).unwrap_or(SIZES[SIZES.len() - 1]);
+        let most = (VALUES / bytes / threads).max(1);
+        let share = images.div_ceil(threads);
+        if share < 4 * least {
+            // Too few to try sizes on: equal batches, as many for each thread.
+            let size = share.div_ceil((share / least).max(1)).min(most);
+            return Self { name, threads, untried: vec![], best: None, fallback: size };
+        }
         // Each thread gets several batches, so that none waits long for the last.
-        let most = (VALUES / bytes / threads).min(images.div_ceil(4 * threads)).max(1);
+        let most = most.min(share / 4);
         let known = remembered().lock().expect("nothing panics while it is held").get(&name).copied();
         if let Some(known) = known.filter(|known| *known <= most) {
             return Self { name, threads, untried: vec![], best: None, fallback: known };
         }
-        let fitting = SIZES.iter().rev().filter(|size| **size <= most);
+        let fitting = SIZES.iter().rev().filter(|size| (least..=most).contains(*size));
         let untried = fitting.flat_map(|&size| std::iter::repeat_n(size, threads)).collect();
-        Self { name, threads, untried, best: None, fallback: most.min(SIZES[0]) }
+        Self { name, threads, untried, best: None, fallback: most.min(least) }
     }
 
     fn next(&mut self) -> usize {

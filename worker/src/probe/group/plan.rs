@@ -10,7 +10,7 @@
 //! Invariant: how a number comes about depends on its line and its alpha alone, not on what else is in the set. (A layer's
 //! result at an end may be computed at once or as a blend of one; both do the same operations.)
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::network::{Core, Network, Product, Unit};
 use super::prepared::{Prepared, Statistics};
@@ -68,6 +68,8 @@ pub(super) struct Plan<'p> {
     pub(super) by_batch: bool,
     /// The most numbers that are held at a time for one image.
     pub(super) held: usize,
+    /// How often each weight is used for one image, on average.
+    pub(super) uses: f64,
 }
 
 /// Where batch norm has its statistics from.
@@ -97,15 +99,29 @@ pub(super) struct Planner<'p> {
     statistics: BatchStatistics<'p>,
     values: Vec<Value>,
     known: HashMap<Value, ValueId>,
+    /// Packed weights, which several values may be computed with: their units and versions.
+    weights: HashSet<(usize, Version)>,
     weight_bytes: usize,
+    /// Bytes of weights that are read for a batch, by each value its own.
+    bytes_read: usize,
     operations: f64,
 }
 
 impl<'p> Planner<'p> {
     /// Nothing yet.
     pub(super) fn new(courses: &'p Courses<'p>, network: &'p Network, statistics: BatchStatistics<'p>) -> Self {
-        let (moving, values, known) = (HashMap::new(), vec![], HashMap::new());
-        Self { courses, network, moving, statistics, values, known, weight_bytes: 0, operations: 0.0 }
+        Self {
+            courses,
+            network,
+            moving: HashMap::new(),
+            statistics,
+            values: vec![],
+            known: HashMap::new(),
+            weights: HashSet::new(),
+            weight_bytes: 0,
+            bytes_read: 0,
+            operations: 0.0,
+        }
     }
 
     /// The value of the logits at `state`.
@@ -179,7 +195,11 @@ impl<'p> Planner<'p> {
             return id;
         }
         let unit = &self.network.units[value.unit];
-        self.weight_bytes += weight_bytes(self.courses, unit, value.form);
+        let bytes = packed_bytes(unit, value.form);
+        self.bytes_read += bytes;
+        if value.weights.is_some_and(|version| bytes > 0 && self.weights.insert((value.unit, version))) {
+            self.weight_bytes += bytes;
+        }
         self.operations += operations(unit, value.form);
         self.known.insert(value.clone(), self.values.len());
         self.values.push(value);
@@ -189,7 +209,7 @@ impl<'p> Planner<'p> {
     /// The plan that computes `roots`, in this order, each as soon as it can be and with as little else kept as can be.
     pub(super) fn plan(mut self, roots: &[ValueId]) -> Plan<'p> {
         self.reuse_products();
-        let Self { courses, network, values, statistics, .. } = self;
+        let Self { courses, network, values, statistics, bytes_read, operations, .. } = self;
         let mut actions = vec![];
         let mut is_there = vec![false; values.len()];
         for (number, &root) in roots.iter().enumerate() {
@@ -198,15 +218,17 @@ impl<'p> Planner<'p> {
         }
         let actions = with_frees(&values, actions);
         let computed = |action: &Action| if let Action::Compute(value) = action { Some(*value) } else { None };
-        let used: Vec<ValueId> = actions.iter().filter_map(computed).collect();
+        let computed: Vec<ValueId> = actions.iter().filter_map(computed).collect();
         let estimated = match statistics {
             BatchStatistics::Estimated(estimates) => &estimates.statistics[..],
             BatchStatistics::Buffers | BatchStatistics::Batch => &[],
         };
-        let prepared = Prepared::new(courses, network, estimated, used.iter().map(|&value| (value, &values[value])));
+        let prepared =
+            Prepared::new(courses, network, estimated, computed.iter().map(|&value| (value, &values[value])));
         let held = most_held(network, &values, &actions);
         let by_batch = matches!(statistics, BatchStatistics::Batch);
-        Plan { network, values, actions, prepared, by_batch, held }
+        let uses = operations / 2.0 / (bytes_read / size_of::<f32>()).max(1) as f64;
+        Plan { network, values, actions, prepared, by_batch, held, uses }
     }
 
     /// Whole values whose layer's products are a value as well become blends of that one.
@@ -283,17 +305,17 @@ fn most_held(network: &Network, values: &[Value], actions: &[Action]) -> usize {
     most
 }
 
-/// Bytes of the weights that a value is computed with.
-fn weight_bytes(courses: &Courses, unit: &Unit, form: Form) -> usize {
-    let Core::Product { layer, how } = &unit.core else { return 0 };
-    let parameter = &courses.model.parameters[courses.model.layers[*layer].parameters.start];
-    let bytes = parameter.len * size_of::<f32>();
-    match (form, how) {
+/// Bytes of the packed weights that a unit's value is computed with.
+pub(super) fn packed_bytes(unit: &Unit, form: Form) -> usize {
+    let Core::Product { how, .. } = &unit.core else { return 0 };
+    let (inputs, outputs) = (unit.before.c, unit.middle.c);
+    let numbers = match (form, how) {
         (Form::Blend, _) => 0,
-        // 36 numbers for 9.
-        (_, Product::Winograd(_)) => 4 * bytes,
-        _ => bytes,
-    }
+        (_, Product::Rows { side: (height, width), .. }) => height * width * inputs * outputs,
+        (_, Product::Winograd(_)) => 36 * inputs * outputs,
+        (_, Product::Depthwise { side, .. }) => side * side * outputs,
+    };
+    numbers * size_of::<f32>()
 }
 
 /// Multiplications and additions of a unit for one image.

@@ -1,12 +1,14 @@
 //! Weights packed for the kernels, and coefficients, for every value of a plan.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::network::{Core, Network, Product, Unit};
 use super::plan::{Form, Value, ValueId};
 use super::states::{Courses, Version};
 use crate::kernel::{Blend, Weights, WinogradWeights};
+use crate::openmp::for_each;
 
 /// The weights of a layer as its kernel wants them.
 #[derive(Debug)]
@@ -87,22 +89,34 @@ struct Maker<'m> {
 }
 
 impl Maker<'_> {
+    /// By all threads, each panel from as many filters as it holds: a large layer's weights lie nowhere a second time.
     fn packed(&self, unit: &Unit, version: Version) -> Packed {
         let Core::Product { layer, how } = &unit.core else { unreachable!("only products have weights") };
         let parameter = &self.courses.model.parameters[self.courses.model.layers[*layer].parameters.start];
-        let weights = self.courses.theta(version, parameter.offset..parameter.offset + parameter.len);
         let (inputs, outputs) = (unit.before.c, unit.middle.c);
+        let filters = |some: Range<usize>| {
+            let one = parameter.len / outputs;
+            self.courses.theta(version, parameter.offset + some.start * one..parameter.offset + some.end * one)
+        };
         match how {
             Product::Rows { side: (height, width), .. } => {
-                let area = height * width;
-                // Rows hold rows, columns, channels of a window; weights are [outputs, channels, rows, columns].
-                Packed::Rows(Weights::pack(area * inputs, outputs, |k, output| {
-                    weights[(output * inputs + k % inputs) * area + k / inputs]
-                }))
+                let (area, mut packed) = (height * width, Weights::room());
+                for_each(packed.panels_mut(area * inputs, outputs), |panel| {
+                    let filters = filters(panel.outputs());
+                    panel.take_filters(&filters, area);
+                });
+                Packed::Rows(packed)
             }
-            Product::Winograd(_) => Packed::Winograd(WinogradWeights::pack(&weights, inputs, outputs)),
+            Product::Winograd(_) => {
+                let mut packed = WinogradWeights::room(inputs, outputs);
+                for_each(packed.panels_mut(), |panel| {
+                    let filters = filters(panel.outputs());
+                    panel.take_filters(&filters);
+                });
+                Packed::Winograd(packed)
+            }
             Product::Depthwise { side, .. } => {
-                let area = side * side;
+                let (area, weights) = (side * side, filters(0..outputs));
                 Packed::Depthwise((0..area * inputs).map(|k| weights[k % inputs * area + k / inputs]).collect())
             }
         }

@@ -7,6 +7,8 @@ use tch::Tensor;
 use transect_common::model::Description;
 
 use super::network::{Network, Unit};
+use crate::host::numbers;
+use crate::kernel::lerp;
 use crate::probe::Line;
 
 /// Names the numbers of a parameter, or of a layer's running statistics. Equal names, equal numbers.
@@ -53,9 +55,9 @@ impl State {
 
 /// Theta and buffers at an end.
 #[derive(Debug)]
-pub(super) struct End {
-    theta: Vec<f32>,
-    buffers: Vec<f32>,
+struct End<'m> {
+    theta: &'m [f32],
+    buffers: &'m [f32],
 }
 
 /// What of a model moves along a line.
@@ -78,15 +80,15 @@ fn layers_of(unit: &Unit) -> impl Iterator<Item = usize> + use<> {
 #[derive(Debug)]
 pub(super) struct Courses<'m> {
     pub(super) model: &'m Description,
-    ends: Vec<End>,
+    ends: Vec<End<'m>>,
     lines: Vec<Course>,
 }
 
 impl<'m> Courses<'m> {
-    /// Of lines that were resolved.
-    pub(super) fn new(model: &'m Description, lines: &[Line]) -> Self {
+    /// Of lines that were resolved, on a CPU.
+    pub(super) fn new(model: &'m Description, lines: &'m [Line]) -> Self {
         let (mut ends, mut names) = (vec![], vec![]);
-        let mut end = |state: [&Tensor; 2]| {
+        let mut end = |state: [&'m Tensor; 2]| {
             // Lines share the tensors of the ends that they share.
             let name = state.map(Tensor::data_ptr);
             names.iter().position(|known| *known == name).unwrap_or_else(|| {
@@ -151,22 +153,23 @@ impl<'m> Courses<'m> {
     }
 
     /// The numbers that `version` names of the parameter vector's `range`.
-    pub(super) fn theta(&self, version: Version, range: Range<usize>) -> Cow<'_, [f32]> {
-        self.numbers(version, range, |end| &end.theta)
+    pub(super) fn theta(&self, version: Version, range: Range<usize>) -> Cow<'m, [f32]> {
+        self.numbers(version, range, |end| end.theta)
     }
 
     /// Likewise of the buffer vector's.
-    pub(super) fn buffers(&self, version: Version, range: Range<usize>) -> Cow<'_, [f32]> {
-        self.numbers(version, range, |end| &end.buffers)
+    pub(super) fn buffers(&self, version: Version, range: Range<usize>) -> Cow<'m, [f32]> {
+        self.numbers(version, range, |end| end.buffers)
     }
 
-    fn numbers(&self, version: Version, range: Range<usize>, of: impl Fn(&End) -> &Vec<f32>) -> Cow<'_, [f32]> {
+    fn numbers(&self, version: Version, range: Range<usize>, of: impl Fn(&End<'m>) -> &'m [f32]) -> Cow<'m, [f32]> {
         let at = |end: usize| &of(&self.ends[end])[range.clone()];
         match version {
             Version::End(end) => Cow::Borrowed(at(end)),
             Version::Between { from, to, alpha } => {
-                let alpha = f64::from_bits(alpha) as f32;
-                at(from).iter().zip(at(to)).map(|(&from, &to)| lerp(from, to, alpha)).collect()
+                let mut numbers = at(from).to_vec();
+                lerp(&mut numbers, at(to), f64::from_bits(alpha) as f32);
+                Cow::Owned(numbers)
             }
             Version::Estimated(_) => unreachable!("estimated statistics are no part of a checkpoint"),
         }
@@ -188,13 +191,4 @@ impl Moving {
     fn result(self) -> bool {
         self.input || self.residual || self.own
     }
-}
-
-/// libtorch's `lerp`: from the nearer end.
-fn lerp(from: f32, to: f32, alpha: f32) -> f32 {
-    if alpha.abs() < 0.5 { alpha.mul_add(to - from, from) } else { to - (to - from) * (1.0 - alpha) }
-}
-
-fn numbers(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor).expect("a vector of f32")
 }
