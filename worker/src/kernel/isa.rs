@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::product::{COLUMNS, accumulate};
+use super::product::{COLUMNS, Piece, accumulate};
 
 /// What this processor's vectors can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) trait Tile<const ROWS: usize> {
         sums: &mut [[f32; COLUMNS]; ROWS],
         x: &[f32],
         starts: &[usize; ROWS],
-        pieces: &[(usize, usize)],
+        pieces: &[Piece],
         weights: &[f32],
     );
 }
@@ -58,7 +58,7 @@ macro_rules! tile {
                 sums: &mut [[f32; COLUMNS]; $rows],
                 x: &[f32],
                 starts: &[usize; $rows],
-                pieces: &[(usize, usize)],
+                pieces: &[Piece],
                 weights: &[f32],
             ) {
                 #[inline(never)]
@@ -67,7 +67,7 @@ macro_rules! tile {
                     sums: &mut [[f32; COLUMNS]; $rows],
                     x: &[f32],
                     starts: &[usize; $rows],
-                    pieces: &[(usize, usize)],
+                    pieces: &[Piece],
                     weights: &[f32],
                 ) {
                     accumulate::<_, NEW>(sums, x, starts, pieces, weights);

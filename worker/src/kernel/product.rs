@@ -151,61 +151,102 @@ fn whole(x: &[f32], first: usize, columns: usize) -> [f32; COLUMNS] {
     whole
 }
 
-/// Where the rows of the left matrix lie in a value: each begins at a pixel and consists of `runs` stretches of `run`
-/// numbers, `run_stride` apart.
+/// Where the rows of the left matrix lie in a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
-    /// Where the rows of one image begin.
-    starts: Vec<usize>,
+    parts: Vec<Part>,
+    /// Rows of one image.
+    count: usize,
     /// Numbers from image to image.
     image: usize,
-    /// The stretches of a row, in pieces that fit a block: offset in the row's window, length.
-    pieces: Vec<(usize, usize)>,
+}
+
+/// Rows that consist of the same pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    /// Of each of an image's rows which one it is, and where it begins.
+    rows: Vec<(usize, usize)>,
+    pieces: Vec<Piece>,
     /// How many pieces are multiplied at a time.
     blocks: Vec<usize>,
+}
+
+/// Numbers of a row that lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// From the row's beginning.
+    pub(super) offset: usize,
+    pub(super) len: usize,
+    /// Which row of the weights the first is multiplied with.
+    pub(super) weights: usize,
 }
 
 impl Rows {
     /// Every pixel of a value of `shape` is a row: a linear layer, or a 1 x 1 convolution.
     pub fn pixels(shape: Shape) -> Self {
-        Self::windows(shape, 1, 1)
+        Self::windows(shape, 1, 1, 0)
     }
 
-    /// Every window of `kernel` x `kernel` pixels, `stride` apart, of a value of `shape`, which is padded already. A row
-    /// holds its window's numbers in the order rows, columns, channels.
-    pub fn windows(shape: Shape, kernel: usize, stride: usize) -> Self {
-        let over = |size: usize| (size - kernel) / stride + 1;
-        let starts = (0..over(shape.h))
-            .flat_map(|y| (0..over(shape.w)).map(move |x| (y * shape.w + x) * stride * shape.c))
-            .collect();
-        let run = kernel * shape.c;
-        let pieces: Vec<(usize, usize)> = (0..kernel)
-            .flat_map(|y| {
-                let cut = (0..run).step_by(BLOCK);
-                cut.map(move |from| (y * shape.w * shape.c + from, BLOCK.min(run - from)))
+    /// Every window of `side` x `side` pixels, `stride` apart, of a value of `shape` with `padding`, less than `side`, around
+    /// it. A row holds its window's numbers in the order rows, columns, channels; those that are padding are left out.
+    pub fn windows(shape: Shape, side: usize, stride: usize, padding: usize) -> Self {
+        // Of each window along an axis, the pixel that it begins at and which of its pixels are the value's.
+        let along = |size: usize| {
+            (0..=(size + 2 * padding - side) / stride).map(move |window| {
+                let first = window * stride;
+                let own = padding.saturating_sub(first)..side.min(size + padding - first);
+                (first + own.start - padding, own)
             })
-            .collect();
+        };
+        let mut parts: Vec<((Range<usize>, Range<usize>), Part)> = vec![];
+        let mut count = 0;
+        for (y, down) in along(shape.h) {
+            for (x, across) in along(shape.w) {
+                let own = (down.clone(), across);
+                let part = parts.iter().position(|(known, _)| *known == own).unwrap_or_else(|| {
+                    let part = Part::new(shape, side, own.0.clone(), own.1.clone());
+                    parts.push((own, part));
+                    parts.len() - 1
+                });
+                parts[part].1.rows.push((count, (y * shape.w + x) * shape.c));
+                count += 1;
+            }
+        }
+        Self { parts: parts.into_iter().map(|(_, part)| part).collect(), count, image: shape.len() }
+    }
+
+    /// Multiplications for one image and one output.
+    pub fn products(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len() * part.pieces.iter().map(|piece| piece.len).sum::<usize>()).sum()
+    }
+}
+
+impl Part {
+    /// Of windows whose pixels `down` and `across` are those of a value of `shape`; no rows yet.
+    fn new(shape: Shape, side: usize, down: Range<usize>, across: Range<usize>) -> Self {
+        let run = across.len() * shape.c;
+        let mut pieces: Vec<Piece> = vec![];
         let mut blocks: Vec<usize> = vec![];
         let mut filled = BLOCK;
-        for &(_, len) in &pieces {
-            match blocks.last_mut() {
-                Some(pieces) if filled + len <= BLOCK => {
-                    *pieces += 1;
-                    filled += len;
-                }
-                _ => {
-                    blocks.push(1);
-                    filled = len;
+        for y in down.clone() {
+            for from in (0..run).step_by(BLOCK) {
+                let offset = (y - down.start) * shape.w * shape.c + from;
+                let weights = (y * side + across.start) * shape.c + from;
+                let len = BLOCK.min(run - from);
+                pieces.push(Piece { offset, len, weights });
+                match blocks.last_mut() {
+                    Some(pieces) if filled + len <= BLOCK => {
+                        *pieces += 1;
+                        filled += len;
+                    }
+                    _ => {
+                        blocks.push(1);
+                        filled = len;
+                    }
                 }
             }
         }
-        Self { starts, image: shape.len(), pieces, blocks }
-    }
-
-    #[inline(always)]
-    fn start(&self, row: usize) -> usize {
-        let (image, pixel) = (row / self.starts.len(), row % self.starts.len());
-        image * self.image + self.starts[pixel]
+        Self { rows: vec![], pieces, blocks }
     }
 }
 
@@ -225,42 +266,61 @@ fn product_by<T: Tile<ROWS>, const ROWS: usize>(
     epilogue: &Epilogue,
     out: &mut [f32],
 ) {
+    let images = out.len() / (weights.outputs * rows.count);
+    for part in &rows.parts {
+        let of_batch = (rows.count, rows.image, images);
+        product_of_part::<T, ROWS>(x, part, of_batch, weights, epilogue, out);
+    }
+}
+
+/// Of images with so many rows each, and so many numbers from one to the next.
+#[inline(always)]
+fn product_of_part<T: Tile<ROWS>, const ROWS: usize>(
+    x: &[f32],
+    part: &Part,
+    (rows_of_image, image_len, images): (usize, usize, usize),
+    weights: &Weights,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
     let outputs = weights.outputs;
-    let count = out.len() / outputs;
+    let count = images * part.rows.len();
     let mut sums = [[[0.0; COLUMNS]; ROWS]; GROUP];
-    let mut starts = [[0; ROWS]; GROUP];
+    let (mut starts, mut places) = ([[0; ROWS]; GROUP], [[0; ROWS]; GROUP]);
     for first in (0..count).step_by(GROUP * ROWS) {
         let tiles = (count - first).div_ceil(ROWS).min(GROUP);
-        for (tile, start) in starts[..tiles].iter_mut().enumerate() {
-            for (i, start) in start.iter_mut().enumerate() {
+        for tile in 0..tiles {
+            for i in 0..ROWS {
                 // Beyond the last row it is taken again, and not written.
-                *start = rows.start((first + tile * ROWS + i).min(count - 1));
+                let index = (first + tile * ROWS + i).min(count - 1);
+                let (image, (row, start)) = (index / part.rows.len(), part.rows[index % part.rows.len()]);
+                starts[tile][i] = image * image_len + start;
+                places[tile][i] = (image * rows_of_image + row) * outputs;
             }
         }
         for panel in 0..outputs.div_ceil(COLUMNS) {
-            let mut left = weights.panel(panel);
-            let mut pieces = &rows.pieces[..];
-            for (block, &taken) in rows.blocks.iter().enumerate() {
+            let numbers = weights.panel(panel);
+            let mut pieces = &part.pieces[..];
+            for (block, &taken) in part.blocks.iter().enumerate() {
                 let (now, later) = pieces.split_at(taken);
-                let (these, others) = left.split_at(now.iter().map(|piece| piece.1).sum::<usize>() * COLUMNS);
-                let is_last = block + 1 == rows.blocks.len();
+                let is_last = block + 1 == part.blocks.len();
                 for tile in 0..tiles {
                     let sums = &mut sums[tile];
                     if block == 0 {
-                        T::accumulate::<true>(sums, x, &starts[tile], now, these);
+                        T::accumulate::<true>(sums, x, &starts[tile], now, numbers);
                     } else {
-                        T::accumulate::<false>(sums, x, &starts[tile], now, these);
+                        T::accumulate::<false>(sums, x, &starts[tile], now, numbers);
                     }
                     if is_last {
-                        let place = (first + tile * ROWS, panel * COLUMNS);
-                        if outputs - place.1 >= COLUMNS {
-                            write::<ROWS, true>(sums, place, outputs, epilogue, out);
+                        let places = &places[tile][..ROWS.min(count - first - tile * ROWS)];
+                        if outputs - panel * COLUMNS >= COLUMNS {
+                            write::<ROWS, true>(sums, places, panel * COLUMNS, outputs, epilogue, out);
                         } else {
-                            write::<ROWS, false>(sums, place, outputs, epilogue, out);
+                            write::<ROWS, false>(sums, places, panel * COLUMNS, outputs, epilogue, out);
                         }
                     }
                 }
-                (pieces, left) = (later, others);
+                pieces = later;
             }
         }
     }
@@ -273,16 +333,15 @@ pub(super) fn accumulate<const ROWS: usize, const NEW: bool>(
     sums: &mut [[f32; COLUMNS]; ROWS],
     x: &[f32],
     starts: &[usize; ROWS],
-    pieces: &[(usize, usize)],
-    mut weights: &[f32],
+    pieces: &[Piece],
+    weights: &[f32],
 ) {
     let mut own = if NEW { [[0.0; COLUMNS]; ROWS] } else { *sums };
-    for &(offset, len) in pieces {
-        let (now, later) = weights.split_at(len * COLUMNS);
-        let columns = now.as_chunks::<COLUMNS>().0;
+    for piece in pieces {
+        let columns = &weights.as_chunks::<COLUMNS>().0[piece.weights..][..piece.len];
         let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
         for r in 0..ROWS {
-            rows[r] = &x[starts[r] + offset..][..columns.len()];
+            rows[r] = &x[starts[r] + piece.offset..][..columns.len()];
         }
         for (k, column) in columns.iter().enumerate() {
             let column = *column;
@@ -296,25 +355,22 @@ pub(super) fn accumulate<const ROWS: usize, const NEW: bool>(
                 }
             }
         }
-        weights = later;
     }
     *sums = own;
 }
 
+/// Writes the columns from `first_output` on of rows to their places.
 #[inline(always)]
 fn write<const ROWS: usize, const IS_WHOLE: bool>(
     sums: &[[f32; COLUMNS]; ROWS],
-    (first_row, first_output): (usize, usize),
+    places: &[usize],
+    first_output: usize,
     outputs: usize,
     epilogue: &Epilogue,
     out: &mut [f32],
 ) {
     let columns = if IS_WHOLE { COLUMNS } else { outputs - first_output };
-    for (i, row) in sums.iter().enumerate() {
-        let place = (first_row + i) * outputs + first_output;
-        if place >= out.len() {
-            return;
-        }
-        epilogue.write(row, first_output, columns, place, out);
+    for (row, place) in sums.iter().zip(places) {
+        epilogue.write(row, first_output, columns, place + first_output, out);
     }
 }

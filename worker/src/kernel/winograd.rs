@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::Shape;
 use super::isa::{Tile, per_isa};
-use super::product::{COLUMNS, Epilogue};
+use super::product::{COLUMNS, Epilogue, Piece};
 
 /// Results of a tile, down and across.
 const SIDE: usize = 4;
@@ -177,6 +177,7 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
     let mut products = vec![[0.0f32; COLUMNS]; PLACES * panel_count * block];
     let (mut edge, mut half) = (vec![0.0; PLACES * channels], [[[0.0; LANES]; REACH]; REACH]);
     let mut results = [[0.0; COLUMNS]; SIDE * SIDE];
+    let whole = Piece { offset: 0, len: channels, weights: 0 };
     let (mut places, mut next) = (Vec::with_capacity(block), Place { image: 0, top: 0, left: 0 });
     for first in (0..count).step_by(block) {
         let here = block.min(count - first);
@@ -200,7 +201,7 @@ fn by_tiles<T: Tile<ROWS>, const ROWS: usize>(
                         *start = (tile + i) * channels;
                     }
                     let sums = products[tile..].first_chunk_mut().expect("a block is whole tiles");
-                    T::accumulate::<true>(sums, rows, &starts, &[(0, channels)], panel);
+                    T::accumulate::<true>(sums, rows, &starts, &[whole], panel);
                 }
             }
         }

@@ -256,7 +256,15 @@ impl<'m> Lowering<'m> {
                     Some(tiles) if groups == 1 => {
                         return unpadded(Core::Product { layer, how: Product::Winograd(tiles) });
                     }
-                    _ if groups == 1 => Product::Rows { rows: Rows::windows(padded, side, stride), side: (side, side) },
+                    _ if groups == 1 => {
+                        let whole = Rows::windows(padded, side, stride, 0);
+                        // Of a small image windows are mostly padding: they are cut instead of padding the image.
+                        let cut = (padding < side).then(|| Rows::windows(before, side, stride, padding));
+                        if let Some(rows) = cut.filter(|cut| 4 * cut.products() < 3 * whole.products()) {
+                            return unpadded(Core::Product { layer, how: Product::Rows { rows, side: (side, side) } });
+                        }
+                        Product::Rows { rows: whole, side: (side, side) }
+                    }
                     _ if groups == before.c && middle.c == before.c => Product::Depthwise { side, stride },
                     _ => return unpadded(Core::Other(op)),
                 };

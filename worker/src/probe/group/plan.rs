@@ -321,9 +321,7 @@ pub(super) fn packed_bytes(unit: &Unit, form: Form) -> usize {
 /// Multiplications and additions of a unit for one image.
 fn operations(unit: &Unit, form: Form) -> f64 {
     let products = match &unit.core {
-        Core::Product { how: Product::Rows { side, .. }, .. } => {
-            2.0 * (unit.middle.len() * side.0 * side.1 * unit.before.c) as f64
-        }
+        Core::Product { how: Product::Rows { rows, .. }, .. } => 2.0 * (rows.products() * unit.middle.c) as f64,
         // 36 products for 16 results.
         Core::Product { how: Product::Winograd(_), .. } => 4.5 * (unit.middle.len() * unit.before.c) as f64,
         Core::Product { how: Product::Depthwise { side, .. }, .. } => 2.0 * (unit.middle.len() * side * side) as f64,
