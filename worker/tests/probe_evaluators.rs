@@ -132,6 +132,15 @@ fn every_line(model: &Description, alphas: &[f64], batch_norm: BatchNorm) -> Vec
     layers.chain(others).map(|mask| task(mask, alphas, batch_norm)).collect()
 }
 
+/// Each of its 54 blocks reads what is below it twice.
+#[test]
+fn the_deepest_network_is_planned_unit_by_unit() {
+    let world = World::new(r#"{"architecture": "resnet110"}"#, [3, 8, 8], 11, 2);
+    for batch_norm in MODES {
+        world.compare(&[task("all", &[0.0, 0.5], batch_norm), task("head", &[0.5], batch_norm)]).unwrap();
+    }
+}
+
 const MODES: [BatchNorm; 3] = [BatchNorm::Interpolate, BatchNorm::Recalibrate, BatchNorm::Batch];
 
 const ARCHITECTURES: [(&str, [u32; 3]); 17] = [

@@ -164,6 +164,8 @@ pub struct Rows {
 /// Rows that consist of the same pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
+    /// Rows and columns of the windows that are the value's own.
+    own: [Range<usize>; 2],
     /// Of each of an image's rows which one it is, and where it begins.
     rows: Vec<(usize, usize)>,
     pieces: Vec<Piece>,
@@ -198,21 +200,20 @@ impl Rows {
                 (first + own.start - padding, own)
             })
         };
-        let mut parts: Vec<((Range<usize>, Range<usize>), Part)> = vec![];
+        let mut parts: Vec<Part> = vec![];
         let mut count = 0;
         for (y, down) in along(shape.h) {
             for (x, across) in along(shape.w) {
-                let own = (down.clone(), across);
-                let part = parts.iter().position(|(known, _)| *known == own).unwrap_or_else(|| {
-                    let part = Part::new(shape, side, own.0.clone(), own.1.clone());
-                    parts.push((own, part));
+                let own = [down.clone(), across];
+                let part = parts.iter().position(|part| part.own == own).unwrap_or_else(|| {
+                    parts.push(Part::new(shape, side, own));
                     parts.len() - 1
                 });
-                parts[part].1.rows.push((count, (y * shape.w + x) * shape.c));
+                parts[part].rows.push((count, (y * shape.w + x) * shape.c));
                 count += 1;
             }
         }
-        Self { parts: parts.into_iter().map(|(_, part)| part).collect(), count, image: shape.len() }
+        Self { parts, count, image: shape.len() }
     }
 
     /// Multiplications for one image and one output.
@@ -222,8 +223,9 @@ impl Rows {
 }
 
 impl Part {
-    /// Of windows whose pixels `down` and `across` are those of a value of `shape`; no rows yet.
-    fn new(shape: Shape, side: usize, down: Range<usize>, across: Range<usize>) -> Self {
+    /// Of windows whose rows and columns `own` are those of a value of `shape`; no rows of the matrix yet.
+    fn new(shape: Shape, side: usize, own: [Range<usize>; 2]) -> Self {
+        let [down, across] = &own;
         let run = across.len() * shape.c;
         let mut pieces: Vec<Piece> = vec![];
         let mut blocks: Vec<usize> = vec![];
@@ -246,7 +248,7 @@ impl Part {
                 }
             }
         }
-        Self { rows: vec![], pieces, blocks }
+        Self { own, rows: vec![], pieces, blocks }
     }
 }
 

@@ -126,14 +126,16 @@ impl<'p> Planner<'p> {
 
     /// The value of the logits at `state`.
     pub(super) fn logits(&mut self, state: State) -> ValueId {
-        self.value(self.network.units.len() - 1, state)
+        let last = self.network.units.len() - 1;
+        self.values(last, state)[last]
     }
 
     /// What every batch norm reads at `state`, with its layer.
     pub(super) fn normalised(&mut self, state: State) -> Vec<(usize, ValueId)> {
-        let network = self.network;
-        let norms = network.units.iter().filter_map(|unit| Some((unit.norm?.layer, unit.inputs[0])));
-        norms.map(|(layer, input)| (layer, self.value(input, state))).collect()
+        let units = self.network.units.iter();
+        let norms: Vec<(usize, usize)> = units.filter_map(|unit| Some((unit.norm?.layer, unit.inputs[0]))).collect();
+        let values = self.values(norms.iter().map(|norm| norm.1).max().unwrap_or(0), state);
+        norms.into_iter().map(|(layer, input)| (layer, values[input])).collect()
     }
 
     /// Bytes of weights that the values so far need.
@@ -146,11 +148,20 @@ impl<'p> Planner<'p> {
         self.operations
     }
 
-    /// The value of unit `index` at `state`.
-    fn value(&mut self, index: usize, state: State) -> ValueId {
+    /// The values at `state` of all units up to `last`, one by one: blocks of a network read each value twice.
+    fn values(&mut self, last: usize, state: State) -> Vec<ValueId> {
+        let mut values = Vec::with_capacity(last + 1);
+        for index in 0..=last {
+            values.push(self.value(index, state, &values));
+        }
+        values
+    }
+
+    /// The value of unit `index` at `state`, which has those `below`.
+    fn value(&mut self, index: usize, state: State, below: &[ValueId]) -> ValueId {
         let unit = &self.network.units[index];
-        let inputs: Vec<ValueId> = unit.inputs.iter().map(|&input| self.value(input, state)).collect();
-        let residual = unit.residual.map(|residual| self.value(residual, state));
+        let inputs: Vec<ValueId> = unit.inputs.iter().map(|&input| below[input]).collect();
+        let residual = unit.residual.map(|residual| below[residual]);
         let (weights, rest) = self.versions(unit, state);
         let whole = Value { unit: index, form: Form::Whole, inputs, residual, weights, rest };
         if !matches!(unit.core, Core::Product { .. }) || self.moving(state.line)[index].input {
