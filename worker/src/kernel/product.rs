@@ -289,15 +289,19 @@ fn product_of_part<T: Tile<ROWS>, const ROWS: usize>(
     let count = images * part.rows.len();
     let mut sums = [[[0.0; COLUMNS]; ROWS]; GROUP];
     let (mut starts, mut places) = ([[0; ROWS]; GROUP], [[0; ROWS]; GROUP]);
+    let of_image = |image: usize| {
+        part.rows.iter().map(move |(row, start)| (image * image_len + start, (image * rows_of_image + row) * outputs))
+    };
+    let (mut next, mut last) = ((0..images).flat_map(of_image), (0, 0));
     for first in (0..count).step_by(GROUP * ROWS) {
         let tiles = (count - first).div_ceil(ROWS).min(GROUP);
         for tile in 0..tiles {
             for i in 0..ROWS {
                 // Beyond the last row it is taken again, and not written.
-                let index = (first + tile * ROWS + i).min(count - 1);
-                let (image, (row, start)) = (index / part.rows.len(), part.rows[index % part.rows.len()]);
-                starts[tile][i] = image * image_len + start;
-                places[tile][i] = (image * rows_of_image + row) * outputs;
+                if let Some(next) = next.next() {
+                    last = next;
+                }
+                (starts[tile][i], places[tile][i]) = last;
             }
         }
         for panel in 0..outputs.div_ceil(COLUMNS) {
