@@ -144,11 +144,13 @@ fn batch(Images { data, split, .. }: Images, number: usize, range: Range<usize>)
 struct Sizes {
     name: (usize, usize),
     threads: usize,
+    /// Sizes are tried; otherwise the usual one is taken, and says nothing of what is fastest.
+    tries: bool,
     /// Those still to be tried, each by every thread once.
     untried: Vec<usize>,
     /// The fastest so far, and its seconds for one image.
     best: Option<(usize, f64)>,
-    fallback: usize,
+    usual: usize,
 }
 
 /// Sizes that were found to be fastest, by the size of plans.
@@ -161,36 +163,36 @@ impl Sizes {
     fn new(plan: &Plan, images: usize, size: Size, threads: usize) -> Self {
         let bytes = plan.held.max(1) * size_of::<f32>();
         let name = (plan.held, plan.actions.len());
+        let settled = |threads, usual| Self { name, threads, tries: false, untried: vec![], best: None, usual };
         if let Size::Fixed(size) = size {
             // Fewer at a time rather than too much memory.
             let threads = threads.min(VALUES / (bytes * size.min(images))).min(images.div_ceil(size)).max(1);
-            return Self { name, threads, untried: vec![], best: None, fallback: size };
+            return settled(threads, size);
         }
         let least = SIZES.into_iter().find(|&size| size as f64 * plan.uses >= USES).unwrap_or(SIZES[SIZES.len() - 1]);
         let most = (VALUES / bytes / threads).max(1);
         let share = images.div_ceil(threads);
         if share < 4 * least {
             // Too few to try sizes on: equal batches, as many for each thread.
-            let size = share.div_ceil((share / least).max(1)).min(most);
-            return Self { name, threads, untried: vec![], best: None, fallback: size };
+            return settled(threads, share.div_ceil((share / least).max(1)).min(most));
         }
         // Each thread gets several batches, so that none waits long for the last.
         let most = most.min(share / 4);
         let known = remembered().lock().expect("nothing panics while it is held").get(&name).copied();
         if let Some(known) = known.filter(|known| *known <= most) {
-            return Self { name, threads, untried: vec![], best: None, fallback: known };
+            return settled(threads, known);
         }
         let fitting = SIZES.iter().rev().filter(|size| (least..=most).contains(*size));
-        let untried = fitting.flat_map(|&size| std::iter::repeat_n(size, threads)).collect();
-        Self { name, threads, untried, best: None, fallback: most.min(least) }
+        let untried: Vec<usize> = fitting.flat_map(|&size| std::iter::repeat_n(size, threads)).collect();
+        Self { tries: !untried.is_empty(), untried, ..settled(threads, most.min(least)) }
     }
 
     fn next(&mut self) -> usize {
-        self.untried.pop().or(self.best.map(|(size, _)| size)).unwrap_or(self.fallback)
+        self.untried.pop().or(self.best.map(|(size, _)| size)).unwrap_or(self.usual)
     }
 
     fn took(&mut self, size: usize, seconds: f64) {
-        if self.best.is_none_or(|(_, best)| seconds < best) {
+        if self.tries && self.best.is_none_or(|(_, best)| seconds < best) {
             self.best = Some((size, seconds));
         }
     }
@@ -199,5 +201,22 @@ impl Sizes {
         if let Some((size, _)) = self.best.filter(|_| self.untried.is_empty()) {
             remembered().lock().expect("nothing panics while it is held").insert(self.name, size);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sizes_that_were_tried_are_remembered() {
+        let remembered_of = |held, tries| {
+            let name = (held, usize::MAX);
+            let mut sizes = Sizes { name, threads: 1, tries, untried: vec![], best: None, usual: 50 };
+            sizes.took(50, 0.1);
+            sizes.remember();
+            remembered().lock().unwrap().get(&name).copied()
+        };
+        assert_eq!((remembered_of(1, true), remembered_of(2, false)), (Some(50), None));
     }
 }
