@@ -87,11 +87,15 @@ impl Process {
         self.down_until = Some(until);
     }
 
-    /// SIGTERM; started again at `until`, or when it has ended if that is later.
+    /// SIGTERM; started again at `until`, or when it has ended if that is later. One that does not listen yet is killed.
     pub fn stop(&mut self, until: Instant) {
-        self.signal(Signal::SIGTERM);
-        self.is_asked = true;
-        self.down_until = Some(until);
+        if self.id().is_some_and(listens) {
+            self.signal(Signal::SIGTERM);
+            self.is_asked = true;
+            self.down_until = Some(until);
+        } else {
+            self.kill(until);
+        }
     }
 
     /// SIGSTOP of it, and of its children if `whole`.
@@ -148,23 +152,26 @@ impl Process {
         format!("{} ended{asked} ({status}): {}", self.name, tail(&self.log, 1).trim())
     }
 
-    /// SIGTERM and its end, within `patience`.
+    /// SIGTERM once it listens, unless it was sent before, and its end, within `patience`.
     pub async fn end(&mut self, patience: Duration) -> anyhow::Result<()> {
-        self.signal(Signal::SIGTERM);
         let began = Instant::now();
-        let Some(child) = &mut self.child else { return Ok(()) };
-        loop {
+        while let Some(child) = &mut self.child {
+            let id = pid(child.id());
             if let Some(status) = child.try_wait()? {
                 self.child = None;
+                anyhow::ensure!(self.is_asked && status.success(), "{}", self.ended(status));
+                break;
+            }
+            if !self.is_asked && listens(id) {
+                send(id, Signal::SIGTERM);
                 self.is_asked = true;
-                anyhow::ensure!(status.success(), "{}", self.ended(status));
-                return Ok(());
             }
             if began.elapsed() > patience {
                 anyhow::bail!("{} did not end within {patience:?} of SIGTERM:\n{}", self.name, tail(&self.log, 12));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 
     /// The end of its log.
@@ -192,6 +199,14 @@ pub fn send(to: Pid, signal: Signal) {
     let _ = kill(to, signal);
 }
 
+/// Whether a process handles SIGTERM. One that has only begun ends by it, as any program does.
+fn listens(id: Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    caught >> (Signal::SIGTERM as u32 - 1) & 1 == 1
+}
+
 /// Processes that a process has started, of all its threads.
 pub fn children(parent: Pid) -> Vec<Pid> {
     let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
@@ -212,4 +227,36 @@ pub fn tail(path: &Path, lines: usize) -> String {
     let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell that listens for SIGTERM a while after it was started.
+    fn slow_to_listen(folder: &Path) -> Process {
+        let script = "sleep 0.3; trap 'exit 0' TERM; while :; do sleep 0.02; done";
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        Process::new("shell".to_owned(), Path::new("sh"), arguments, folder.join("log"))
+    }
+
+    #[tokio::test]
+    async fn one_that_has_only_begun_is_ended_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = slow_to_listen(folder.path());
+        process.start().unwrap();
+        process.end(Duration::from_secs(20)).await.unwrap();
+        process.end(Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_stopped_before_it_listens_is_nothing_to_remark() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = slow_to_listen(folder.path());
+        process.start().unwrap();
+        process.stop(Instant::now());
+        assert_eq!(process.tend(Instant::now()).unwrap(), None);
+        assert!(process.is_up());
+        process.end(Duration::from_secs(20)).await.unwrap();
+    }
 }
