@@ -173,12 +173,13 @@ impl Builder {
         self.op(Op::LayerNorm { layer, eps }, &[x])
     }
 
-    /// Adds self-attention with the projection of its output.
+    /// Adds self-attention with the projections of its input and its output.
     pub fn attention(&mut self, name: &str, x: ValueId, features: u32, heads: u32) -> ValueId {
         let layer = self.begin_layer(name, LayerKind::Attention, features, 3 * features);
         self.parameter(layer, "in_proj_weight", Role::Weight, &[3 * features, features], Start::SCHEME);
         self.parameter(layer, "in_proj_bias", Role::Bias, &[3 * features], Start::Constant(0.0));
-        let x = self.op(Op::Attention { layer, heads }, &[x]);
+        let x = self.op(Op::Linear { layer }, &[x]);
+        let x = self.op(Op::Attention { heads }, &[x]);
         self.linear(&format!("{name}.out_proj"), x, features, features)
     }
 

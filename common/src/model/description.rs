@@ -267,11 +267,9 @@ pub enum Op {
         /// Added to the variance before its root is taken.
         eps: f64,
     },
-    /// Scaled dot-product self-attention of several heads, from [N, S, F] to [N, S, F], before its output's projection
-    /// (Vaswani et al. 2017, section 3.2).
+    /// Scaled dot-product self-attention of several heads between the projections of its input and of its output, from
+    /// queries, keys and values [N, S, 3 F] to [N, S, F] (Vaswani et al. 2017, section 3.2).
     Attention {
-        /// Index of the layer.
-        layer: usize,
         /// Number of heads, a divisor of F.
         heads: u32,
     },
@@ -290,8 +288,7 @@ impl Op {
             | Self::MulScalar { layer }
             | Self::PrependToken { layer }
             | Self::AddEmbedding { layer }
-            | Self::LayerNorm { layer, .. }
-            | Self::Attention { layer, .. } => Some(layer),
+            | Self::LayerNorm { layer, .. } => Some(layer),
             Self::Input
             | Self::Flatten
             | Self::ZeroPad { .. }
@@ -303,6 +300,7 @@ impl Op {
             | Self::SubsampleAndPad { .. }
             | Self::Add
             | Self::Tokens
+            | Self::Attention { .. }
             | Self::FirstToken => None,
         }
     }

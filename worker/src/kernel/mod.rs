@@ -1,4 +1,4 @@
-//! The evaluator's arithmetic on a CPU: products with packed weights, convolutions, blends along a line, pooling.
+//! The evaluator's arithmetic on a CPU: products with packed weights, convolutions, blends along a line, pooling, attention.
 //!
 //! Plain Rust over slices, compiled once for each instruction set ([`isa`]) and vectorised by the compiler. Values are f32
 //! [N, H, W, C], channels innermost; a vector [N, F] is [N, 1, 1, F], tokens [N, S, F] are [N, S, 1, F].
@@ -17,6 +17,7 @@ mod product;
 mod reshape;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod winograd;
 
 use transect_common::model::Activation;
@@ -27,6 +28,7 @@ pub use isa::Isa;
 pub use pool::{max_pool, mean_over_pixels};
 pub use product::{Epilogue, Rows, Weights, product};
 pub use reshape::{pad, subsample_and_pad};
+pub use tokens::{attention, gelu, layer_norm};
 pub use winograd::{Tiles, WinogradWeights, winograd};
 
 /// Number of images, height, width and channels of a value.

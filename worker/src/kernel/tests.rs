@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
+use transect_common::model::Op;
 
 use super::*;
+use crate::nn::{Manner, Own, apply};
 use crate::random::{Purpose, Stream};
 
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -197,6 +199,47 @@ proptest! {
         mean_over_pixels(&x, shape, &mut means);
         assert_near(&means, &image(&x, count, shape).mean_dim([2i64, 3].as_slice(), true, Kind::Float), 1e-5);
     }
+
+    #[test]
+    fn transformers_operations_are_libtorchs(
+        (count, tokens, heads, each) in (1usize..4, 1usize..40, 1usize..4, 1usize..40),
+        factor in prop_oneof![Just(0.1f32), Just(1.0), Just(20.0)],
+    ) {
+        let features = heads * each;
+        let spread = |x: Vec<f32>| x.into_iter().map(|x| x * factor).collect::<Vec<f32>>();
+        let sizes = |features: usize| [count, tokens, features].map(|size| size as i64);
+        let as_image = |x: Tensor| x.permute([0, 2, 1]).unsqueeze(-1);
+
+        let shape = Shape { h: tokens, w: 1, c: 3 * features };
+        let projected = spread(numbers(count * shape.len(), 18));
+        let mut out = vec![f32::NAN; count * tokens * features];
+        attention(&projected, shape, heads, &mut out);
+        let tensor = Tensor::from_slice(&projected).view(sizes(3 * features));
+        let own = Own { parameters: &[], running: None };
+        let truth = apply(Op::Attention { heads: heads as u32 }, &[tensor], &own, Manner::EVALUATION);
+        // Scores, whose rounding exponentials show, grow with the square.
+        assert_near(&out, &as_image(truth), 1e-5 * f64::from(factor.max(1.0).powi(2)));
+
+        let (x, gamma, beta) = (spread(numbers(out.len(), 19)), numbers(features, 20), numbers(features, 21));
+        let tensor = Tensor::from_slice(&x).view(sizes(features));
+        out.fill(f32::NAN);
+        layer_norm(&x, &gamma, &beta, 1e-6, &mut out);
+        let [weight, bias] = [&gamma, &beta].map(|vector| Tensor::from_slice(vector));
+        let truth = tensor.layer_norm([features as i64], Some(&weight), Some(&bias), 1e-6, true);
+        assert_near(&out, &as_image(truth), 1e-5);
+    }
+}
+
+#[test]
+fn gelu_is_as_near_as_libtorchs() {
+    let x: Vec<f32> = (-500_000..=500_000i32).map(|step| step as f32 * 2e-5).collect();
+    let mut out = vec![f32::NAN; x.len()];
+    gelu(&x, &mut out);
+    let tensor = Tensor::from_slice(&x).to_kind(Kind::Double);
+    let truth = Vec::<f64>::try_from(tensor.gelu("none")).unwrap();
+    for ((x, ours), truth) in x.iter().zip(&out).zip(truth) {
+        assert!((f64::from(*ours) - truth).abs() <= 3e-7 * f64::from(x.abs()), "{x}: {ours} for {truth}");
+    }
 }
 
 #[test]
@@ -226,6 +269,14 @@ fn nan_is_not_lost() {
     let mut one = [0.0];
     max_pool(&x, shape, 2, 2, 0, &mut one);
     assert!(one[0].is_nan());
+    let mut all = [0.0; 4];
+    gelu(&x, &mut all);
+    assert!(all[1].is_nan() && !all[2].is_nan());
+    layer_norm(&x, &[1.0; 4], &[0.0; 4], 1e-6, &mut all);
+    assert!(all.iter().all(|x| x.is_nan()));
+    let mut all = [0.0];
+    attention(&x[..3], Shape { h: 1, w: 1, c: 3 }, 1, &mut all);
+    assert!(all[0].is_nan(), "a token's only score");
 }
 
 #[test]

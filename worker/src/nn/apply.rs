@@ -96,11 +96,7 @@ pub(crate) fn apply(op: Op, inputs: &[Tensor], own: &Own, manner: Manner) -> Ten
             let (weight, bias) = own.weight_and_bias();
             inputs[0].layer_norm(weight.size(), Some(weight), bias, eps, true)
         }
-        Op::Attention { heads, .. } => {
-            let (weight, bias) = own.weight_and_bias();
-            let projected = multiplied(precision, [&inputs[0], weight], bias, linear);
-            attention(&projected, heads.into())
-        }
+        Op::Attention { heads } => attention(&inputs[0], heads.into()),
         Op::FirstToken => inputs[0].select(1, 0),
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use tch::Tensor;
-use transect_common::model::Op;
+use transect_common::model::{Activation, Op};
 
 use super::network::{Core, Meaning, NormLayer, Product, Unit};
 use super::plan::{Action, Form, Plan, ValueId};
@@ -198,6 +198,9 @@ fn other(op: Op, unit: &Unit, count: usize, inputs: &[&[f32]], parameters: &[(Ve
         Op::GlobalAvgPool => kernel::mean_over_pixels(x, before, out),
         Op::SubsampleAndPad { pad } => kernel::subsample_and_pad(x, before, pad[0] as usize, unit.after.c, out),
         Op::Add => out.iter_mut().zip(x).zip(inputs[1]).for_each(|((out, a), b)| *out = a + b),
+        Op::LayerNorm { eps, .. } => kernel::layer_norm(x, &parameters[0].0, &parameters[1].0, eps, out),
+        Op::Attention { heads } => kernel::attention(x, before, heads as usize, out),
+        Op::Activate(Activation::Gelu) => kernel::gelu(x, out),
         Op::Activate(_) => {
             // Of each number, wherever it lies.
             let own = Own { parameters: &[], running: None };

@@ -330,9 +330,9 @@ fn values(model: &Description) -> Vec<(Shape, Meaning)> {
             Op::GlobalAvgPool | Op::FirstToken => (Shape { h: 1, w: 1, c }, Meaning::Vector),
             Op::SubsampleAndPad { pad } => (square(&|size| size.div_ceil(2), c + (pad[0] + pad[1]) as usize), meaning),
             Op::Tokens => (Shape { h: h * w, w: 1, c }, Meaning::Tokens),
+            Op::Attention { .. } => (Shape { c: c / 3, ..shape }, meaning),
             Op::PrependToken { .. } => (Shape { h: h + 1, ..shape }, meaning),
             Op::Input
-            | Op::Attention { .. }
             | Op::BatchNorm2d { .. }
             | Op::Activate(_)
             | Op::Dropout { .. }

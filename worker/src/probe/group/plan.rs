@@ -12,6 +12,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use transect_common::model::Op;
+
 use super::network::{Core, Network, Product, Unit};
 use super::prepared::{Prepared, Statistics};
 use super::states::{Courses, Moving, State, Version};
@@ -336,6 +338,8 @@ fn operations(unit: &Unit, form: Form) -> f64 {
         // 36 products for 16 results.
         Core::Product { how: Product::Winograd(_), .. } => 4.5 * (unit.middle.len() * unit.before.c) as f64,
         Core::Product { how: Product::Depthwise { side, .. }, .. } => 2.0 * (unit.middle.len() * side * side) as f64,
+        // Queries with keys, and scores with values.
+        Core::Other(Op::Attention { .. }) => 4.0 * (unit.before.h * unit.after.len()) as f64,
         Core::Input | Core::Norm | Core::Other(_) => 0.0,
     };
     match form {

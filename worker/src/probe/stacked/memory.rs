@@ -59,8 +59,8 @@ impl Footprint {
 /// Numbers of one image that an operation holds within itself.
 fn within(op: Op, input: Shape) -> usize {
     match op {
-        // Queries, keys and values as projected, laid out by heads, and scaled; scores and their softmax.
-        Op::Attention { heads, .. } => 7 * input.len() + 2 * heads as usize * input.h * input.h,
+        // Queries, keys and values laid out by heads, and queries scaled; scores and their softmax.
+        Op::Attention { heads } => input.len() + input.len() / 3 + 2 * heads as usize * input.h * input.h,
         _ => 0,
     }
 }
