@@ -1,7 +1,7 @@
 //! Statements over many rows, which Postgres takes as arrays, one for each column: exact, and read in a tenth of the time that
 //! JSON takes. What they change is counted by a trigger, once for each statement.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use transect_common::job::JobKind;
 
@@ -63,6 +63,7 @@ pub(super) async fn claim_lines(tx: &mut Tx, wanted: &LinesWanted<'_>) -> Result
 /// Returns how many were not there yet; all of them where `are_new` says so.
 pub(super) async fn insert_points(tx: &mut Tx, rows: &[PointRow], are_new: bool) -> Result<u64> {
     let statement = if are_new { sql!("insert_new_points") } else { sql!("insert_points") };
+    let jobs: BTreeSet<i64> = rows.iter().map(|row| row.job).collect();
     let done = sqlx::query(statement)
         .bind(column(rows, |row| row.job))
         .bind(column(rows, |row| row.attempt))
@@ -73,6 +74,7 @@ pub(super) async fn insert_points(tx: &mut Tx, rows: &[PointRow], are_new: bool)
         .bind(column(rows, |row| row.accuracy))
         .bind(column(rows, |row| row.count))
         .bind(column(rows, |row| row.worker))
+        .bind(jobs.into_iter().collect::<Vec<i64>>())
         .execute(&mut **tx)
         .await?;
     Ok(done.rows_affected())
