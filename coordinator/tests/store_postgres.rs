@@ -352,32 +352,37 @@ fn both_databases_have_the_same_statements() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn points_of_an_attempt_that_does_not_hold_its_job_are_left_out_by_the_statement_itself() {
-    let mut connection = filled().await;
-    let lines = "SELECT id FROM jobs WHERE kind = 'line' AND state = 'queued' ORDER BY id LIMIT 2";
-    let lines: Vec<i64> = sqlx::query_scalar(lines).fetch_all(&mut connection).await.unwrap();
-    let lease = "UPDATE jobs SET state = 'leased', attempt = 2, worker = 1, expires_at = '2026-01-01T00:00:00.000Z' WHERE id = $1";
-    sqlx::query(lease).bind(lines[0]).execute(&mut connection).await.unwrap();
-    let (held, queued) = (lines[0], lines[1]);
+    let url = server().await.database().await;
+    let world = open(&url).await;
+    world.sweep("first", &[0], &["all"]).await;
+    let worker = world.worker().await;
+    let ended = world.lease(worker).await.jobs.remove(0).job;
+    world.store_rows(worker, ended, world::trained()).await;
+    let held = world.lease(worker).await.jobs.remove(0).job;
+    let attempt = i64::from(held.attempt.0);
+    let (jobs, attempts) =
+        ([held, held, held, ended].map(|job| job.job.0), [attempt, attempt - 1, attempt + 1, ended.attempt.0.into()]);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
     for (first, name) in [(0i64, "insert_points"), (4, "insert_new_points")] {
         let (_, sql) = statements("postgres").into_iter().find(|(statement, _)| statement == name).unwrap();
         let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(vec![held, held, held, queued])
-            .bind(vec![2i64, 1, 3, 2])
+            .bind(jobs)
+            .bind(attempts)
             .bind(vec!["test"; 4])
             .bind((first..first + 4).collect::<Vec<_>>())
             .bind(vec![0.5; 4])
             .bind(vec![Some(0.5), None, None, None])
             .bind(vec![0.5; 4])
             .bind(vec![1i64; 4])
-            .bind(vec![1i64; 4])
-            .bind(vec![held, queued])
+            .bind(vec![worker.0; 4])
+            .bind(&jobs[2..])
             .execute(&mut connection)
             .await
             .unwrap();
         assert_eq!(done.rows_affected(), 1, "{name}");
     }
     let stored = "SELECT place FROM points WHERE job = ANY ($1) ORDER BY place";
-    let stored: Vec<i64> = sqlx::query_scalar(stored).bind(lines).fetch_all(&mut connection).await.unwrap();
+    let stored: Vec<i64> = sqlx::query_scalar(stored).bind(jobs).fetch_all(&mut connection).await.unwrap();
     assert_eq!(stored, [0, 4]);
 }
 
